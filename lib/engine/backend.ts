@@ -1,0 +1,95 @@
+/**
+ * Which processor does the work. `useBackend()` chooses, says in one line what it chose and why, and never falls
+ * back in silence.
+ */
+import * as tf from "@tensorflow/tfjs";
+import { registerWasmBackend } from "./wasm.ts";
+import { registerWebgpuBackend, requestAdapter } from "./webgpu.ts";
+
+const BACKENDS = ["webgpu", "wasm", "cpu"] as const;
+
+/** `webgpu`: the graphics card. `wasm`: the processor with SIMD instructions. `cpu`: plain JavaScript, everywhere. */
+export type BackendName = typeof BACKENDS[number];
+
+/** What `useBackend` decided. */
+export interface BackendChoice {
+  name: BackendName;
+  /** Whether a real graphics card does the work (software Vulkan is not one). */
+  isRealGpu: boolean;
+  /** One sentence: what was chosen and why. */
+  line: string;
+  toString(): string;
+}
+
+/** One backend of this machine. */
+export interface BackendStatus {
+  name: BackendName;
+  available: boolean;
+  /** What it runs on, or why it is not available. */
+  why: string;
+}
+
+tf.enableProdMode();
+
+/**
+ * Makes tfjs compute on the best backend of this machine: `webgpu` if a real adapter exists, else `wasm`, else `cpu`.
+ * `NANO_LLM_BACKEND` or `name` overrides the choice, so that software Vulkan can be tested on purpose.
+ *
+ * @param name the backend to use whatever the machine has
+ * @throws RangeError if the name is not one of the three; Error if the backend asked for is not available here
+ */
+export async function useBackend(name?: BackendName): Promise<BackendChoice> {
+  const wanted = name ?? Deno.env.get("NANO_LLM_BACKEND");
+  if (wanted && !BACKENDS.some((known) => known === wanted)) {
+    throw new RangeError(`the backend must be one of ${BACKENDS.join(", ")}, got "${wanted}"`);
+  }
+  const statuses = await availableBackends();
+  const isRealGpu = (await requestAdapter())?.isReal ?? false;
+  const isChoice = ({ name, available }: BackendStatus) =>
+    wanted ? name === wanted : available && (name !== "webgpu" || isRealGpu);
+  const chosen = statuses.find(isChoice)!;
+  if (!chosen.available) {
+    throw new Error(`backend "${chosen.name}" is not available: ${chosen.why}`);
+  }
+  await tf.setBackend(chosen.name);
+  await tf.ready();
+  const reason = wanted
+    ? `${chosen.why}; asked for by ${name ? "name" : "NANO_LLM_BACKEND"}`
+    : reasonFor(chosen, statuses);
+  const line = `backend ${chosen.name}: ${reason}`;
+  return {
+    name: chosen.name,
+    isRealGpu: isRealGpu && chosen.name === "webgpu",
+    line,
+    toString: () => line,
+  };
+}
+
+function reasonFor(chosen: BackendStatus, statuses: BackendStatus[]): string {
+  const passed = statuses.slice(0, statuses.indexOf(chosen)).map(({ name, why }) =>
+    `${name}: ${why}`
+  );
+  return [chosen.why, ...passed.map((text) => `not ${text}`)].join("; ");
+}
+
+/** Every backend, best first, with what it runs on or why it cannot run here. The available ones are registered. */
+export async function availableBackends(): Promise<BackendStatus[]> {
+  const adapter = await requestAdapter();
+  const webgpu = adapter
+    ? await attempt(() => registerWebgpuBackend(adapter))
+    : "no graphics adapter found";
+  const wasm = await attempt(registerWasmBackend);
+  return [
+    { name: "webgpu", available: !webgpu, why: webgpu ?? adapter!.description },
+    { name: "wasm", available: !wasm, why: wasm ?? "the processor, with SIMD instructions" },
+    { name: "cpu", available: true, why: "plain JavaScript on the processor" },
+  ];
+}
+
+async function attempt(register: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await register();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
