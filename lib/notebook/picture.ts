@@ -1,0 +1,61 @@
+/** SVG drawings as pictures that show everywhere: VS Code, JupyterLab (also an untrusted notebook) and GitHub. */
+import { initWasm, Resvg } from "@resvg/resvg-wasm";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import type { Bundle } from "./display.ts";
+
+/** The fonts that pictures are drawn with: `font-family` to write into an SVG. */
+export const FONT = "DejaVu Sans, Verdana, sans-serif";
+/** The same for text of fixed width. */
+export const MONOSPACE = "DejaVu Sans Mono, Menlo, Consolas, monospace";
+
+const FONT_FILES = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf"];
+
+let ready: Promise<Uint8Array[]> | undefined;
+
+async function prepare(): Promise<Uint8Array[]> {
+  const require = createRequire(import.meta.url);
+  await initWasm(await Deno.readFile(require.resolve("@resvg/resvg-wasm/index_bg.wasm")));
+  const folder = join(dirname(require.resolve("dejavu-fonts-ttf/package.json")), "ttf");
+  return Promise.all(FONT_FILES.map((file) => Deno.readFile(join(folder, file))));
+}
+
+/**
+ * Draws an SVG into a PNG.
+ *
+ * @param svg a whole SVG document
+ * @param width of the picture in pixels; the height follows
+ * @returns the PNG file's bytes in base64
+ */
+export async function toPng(svg: string, width = 1280): Promise<string> {
+  const fontBuffers = await (ready ??= prepare());
+  const font = {
+    fontBuffers,
+    defaultFontFamily: "DejaVu Sans",
+    sansSerifFamily: "DejaVu Sans",
+    monospaceFamily: "DejaVu Sans Mono",
+  };
+  const drawing = new Resvg(svg, {
+    fitTo: { mode: "width", value: width },
+    font,
+    background: "white",
+  });
+  const image = drawing.render();
+  const png = image.asPng();
+  image.free();
+  drawing.free();
+  return png.toBase64();
+}
+
+/** An SVG with its PNG and, for those who see neither, a sentence. */
+export async function picture(svg: string, alt: string): Promise<Bundle> {
+  return { "text/plain": alt, "image/svg+xml": svg, "image/png": await toPng(svg) };
+}
+
+/** Text made safe to stand inside SVG or HTML. */
+export function escapeXml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll(
+    '"',
+    "&quot;",
+  );
+}

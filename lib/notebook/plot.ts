@@ -1,0 +1,133 @@
+/** Plots that show everywhere: live Plotly in VS Code, pictures in JupyterLab and on GitHub, words for everyone. */
+import { Tensor } from "@tensorflow/tfjs";
+import { display } from "./display.ts";
+import { formatNumber } from "./format.ts";
+import { FONT, picture } from "./picture.ts";
+import { type Figure, toSvg } from "./plotly.ts";
+
+const WIDTH = 720;
+const HEIGHT = 400;
+/** Average width of a letter at the plots' font size, pixels. */
+const LETTER = 7.5;
+
+/** A Plotly trace; lists of numbers may be typed arrays. https://plotly.com/javascript/reference/ */
+export type Trace = Record<string, unknown>;
+
+/** How a plot looks. */
+export interface PlotOptions {
+  title?: string;
+  /** What the horizontal axis measures, with its unit. */
+  x?: string;
+  /** What the vertical axis measures, with its unit. */
+  y?: string;
+  /** Pixels. */
+  width?: number;
+  /** Pixels. */
+  height?: number;
+  /** Anything else of Plotly's layout: https://plotly.com/javascript/reference/layout/ */
+  layout?: Record<string, unknown>;
+  /** Plots with the same id are one: the second takes the place of the first. For curves that grow while a cell runs. */
+  update?: string;
+}
+
+/**
+ * Draws traces beneath the cell.
+ *
+ * @example await plot([{ y: losses, name: "loss" }], { title: "Training", x: "step", y: "loss (nats)" })
+ */
+export async function plot(traces: Trace[], options: PlotOptions = {}): Promise<void> {
+  const data = traces.map((trace) => plain(trace) as Trace);
+  const figure: Figure = { data, layout: layoutOf(options) };
+  const drawn = await picture(await toSvg(figure), describe(data, options.title));
+  await display({ "application/vnd.plotly.v1+json": figure, ...drawn }, { id: options.update });
+}
+
+/** How a heat map looks: as a plot, and what its rows and columns are called. */
+export interface HeatmapOptions extends PlotOptions {
+  /** One for each column. */
+  xLabels?: string[];
+  /** One for each row. */
+  yLabels?: string[];
+  /** A colour scale of Plotly's: https://plotly.com/javascript/colorscales/ */
+  colorscale?: string;
+}
+
+/**
+ * Draws a matrix as colours, its first row on top.
+ *
+ * @param z numbers by row and column: nested lists or a tensor [rows, columns]
+ */
+export async function heatmap(z: number[][] | Tensor, options: HeatmapOptions = {}): Promise<void> {
+  const values = z instanceof Tensor ? await z.array() as number[][] : z;
+  const { xLabels, yLabels, colorscale = "Viridis", ...rest } = options;
+  const columns = labelled(xLabels), rows = labelled(yLabels);
+  const isTight = longest(xLabels) * LETTER * values[0].length > (rest.width ?? WIDTH) - 160;
+  const layout = {
+    ...rest.layout,
+    margin: {
+      l: 32 + longest(yLabels) * LETTER + (rest.y ? 24 : 0),
+      r: 24,
+      t: rest.title ? 48 : 20,
+      b: 28 + (isTight ? longest(xLabels) * LETTER : 12) + (rest.x ? 24 : 0),
+      ...part(rest.layout, "margin"),
+    },
+    xaxis: { ...columns, ...(isTight ? { tickangle: -90 } : {}), ...part(rest.layout, "xaxis") },
+    yaxis: { autorange: "reversed", ...rows, ...part(rest.layout, "yaxis") },
+  };
+  await plot([{ type: "heatmap", z: values, colorscale }], { ...rest, layout });
+}
+
+function longest(labels: string[] = []): number {
+  return Math.max(3, ...labels.map((label) => [...label].length));
+}
+
+/** Labels by position: two equal tokens stay two columns. */
+function labelled(labels?: string[]): Record<string, unknown> {
+  return labels
+    ? { tickmode: "array", tickvals: [...labels.keys()], ticktext: labels, showgrid: false }
+    : {};
+}
+
+function part(layout: Record<string, unknown> | undefined, name: string): Record<string, unknown> {
+  return (layout?.[name] ?? {}) as Record<string, unknown>;
+}
+
+function layoutOf(
+  { title, x, y, width = WIDTH, height = HEIGHT, layout = {} }: PlotOptions,
+): Figure["layout"] {
+  const named = (text?: string) => text ? { title: { text } } : {};
+  return {
+    width,
+    height,
+    font: { family: FONT, size: 12 },
+    ...(title ? { title: { text: title, font: { size: 15 } } } : {}),
+    ...layout,
+    margin: { l: 64, r: 24, t: title ? 48 : 20, b: 52, ...part(layout, "margin") },
+    xaxis: { ...named(x), ...part(layout, "xaxis") },
+    yaxis: { ...named(y), ...part(layout, "yaxis") },
+  };
+}
+
+/** Typed arrays as lists, numbers to six digits: the same picture in a smaller notebook. */
+function plain(value: unknown): unknown {
+  if (typeof value === "number") {
+    return Number.isInteger(value) ? value : Number(value.toPrecision(6));
+  }
+  if (ArrayBuffer.isView(value)) return Array.from(value as Float32Array, plain);
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+}
+
+/** The plot in words: its title, and for each line where it starts and ends. */
+function describe(traces: Trace[], title = "Plot"): string {
+  const parts = traces.filter(({ y }) => Array.isArray(y) && y.length > 0).map(({ y, name }) => {
+    const values = y as unknown[];
+    const text = (value: unknown) =>
+      typeof value === "number" ? formatNumber(value) : String(value);
+    return `${name ?? "values"}: ${text(values[0])} to ${
+      text(values.at(-1))
+    } over ${values.length} points`;
+  });
+  return [title, ...parts.slice(0, 8)].join("\n  ");
+}
