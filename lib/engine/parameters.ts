@@ -29,9 +29,12 @@ export class Parameters {
   }
 
   #add(name: string, value: tf.Tensor): tf.Variable {
-    if (this.#variables.has(name)) throw new Error(`there is already a parameter "${name}"`);
     const variable = tf.variable(value);
     value.dispose();
+    if (this.#variables.has(name)) {
+      variable.dispose();
+      throw new Error(`there is already a parameter "${name}"`);
+    }
     this.#variables.set(name, variable);
     return variable;
   }

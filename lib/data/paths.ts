@@ -1,0 +1,29 @@
+/** Where a run keeps its files. Everything is beneath the project's `build/`, which can be deleted at any time. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Folder of a run's results: `build/`, or what `NANO_LLM_BUILD` says (relative to the project). */
+export function buildFolder(): string {
+  return fromRoot(Deno.env.get("NANO_LLM_BUILD") ?? "build");
+}
+
+/** Folder in which chapter 05 leaves the trained model and chapter 06 finds it. */
+export function modelFolder(): string {
+  return join(buildFolder(), "model");
+}
+
+/** Folder of downloaded texts: `build/cache/`, or what `NANO_LLM_CACHE` says; kept from run to run. */
+export function cacheFolder(): string {
+  return fromRoot(Deno.env.get("NANO_LLM_CACHE") ?? join("build", "cache"));
+}
+
+/** A path as a person reads it: from the project's folder on where it lies there, so that it names no machine. */
+export function shortPath(path: string): string {
+  return path.startsWith(ROOT) ? path.slice(ROOT.length) : path;
+}
+
+function fromRoot(path: string): string {
+  return path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path) ? path : join(ROOT, path);
+}
