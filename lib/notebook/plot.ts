@@ -61,20 +61,33 @@ export async function heatmap(z: number[][] | Tensor, options: HeatmapOptions = 
   const values = z instanceof Tensor ? await z.array() as number[][] : z;
   const { xLabels, yLabels, colorscale = "Viridis", ...rest } = options;
   const columns = labelled(xLabels), rows = labelled(yLabels);
-  const isTight = longest(xLabels) * LETTER * values[0].length > (rest.width ?? WIDTH) - 160;
+  const left = 12 + longest(yLabels) * LETTER;
+  const room = (rest.width ?? WIDTH) - left - 140;
+  const isTight = xLabels !== undefined && (longest(xLabels) + 1) * LETTER * xLabels.length > room;
+  const bottom = 16 + (isTight ? longest(xLabels) * LETTER : 12);
   const layout = {
     ...rest.layout,
     margin: {
-      l: 32 + longest(yLabels) * LETTER + (rest.y ? 24 : 0),
+      l: left + 28,
       r: 24,
       t: rest.title ? 48 : 20,
-      b: 28 + (isTight ? longest(xLabels) * LETTER : 12) + (rest.x ? 24 : 0),
+      b: bottom + 28,
       ...part(rest.layout, "margin"),
     },
-    xaxis: { ...columns, ...(isTight ? { tickangle: -90 } : {}), ...part(rest.layout, "xaxis") },
+    annotations: [
+      axisName(rest.x, { x: 0.5, y: 0, yshift: -bottom - 12 }),
+      axisName(rest.y, { x: 0, y: 0.5, xshift: -left - 14, textangle: -90 }),
+    ],
+    xaxis: { ...columns, tickangle: isTight ? -90 : 0, ...part(rest.layout, "xaxis") },
     yaxis: { autorange: "reversed", ...rows, ...part(rest.layout, "yaxis") },
   };
-  await plot([{ type: "heatmap", z: values, colorscale }], { ...rest, layout });
+  const trace = { type: "heatmap", z: values, colorscale };
+  await plot([trace], { ...rest, x: undefined, y: undefined, layout });
+}
+
+/** An axis title that keeps clear of long labels: Plotly's own place for it needs a browser's measure of them. */
+function axisName(text = "", place: Record<string, number>): Record<string, unknown> {
+  return { text, showarrow: false, xref: "paper", yref: "paper", font: { size: 14 }, ...place };
 }
 
 function longest(labels: string[] = []): number {
