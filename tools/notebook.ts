@@ -2,7 +2,7 @@
  * Jupyter notebooks as files: find one by name, read and check it, write it back.
  * Format: nbformat 4.5, https://nbformat.readthedocs.io/en/latest/format_description.html
  */
-import { basename, isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Folder of the project: the one that holds deno.json. */
@@ -155,11 +155,24 @@ export function formatNotebook(notebook: Notebook): string {
   return JSON.stringify({ cells, metadata, nbformat, nbformat_minor }, null, 1) + "\n";
 }
 
-/** Writes a notebook whole or not at all: to a temporary file beside it, then renamed. */
+/** Writes a notebook whole or not at all. */
 export function writeNotebook(file: string, notebook: Notebook): void {
-  const temporary = `${file}.${Deno.pid}.tmp`;
-  Deno.writeTextFileSync(temporary, formatNotebook(notebook));
-  Deno.renameSync(temporary, file);
+  writeWhole(file, formatNotebook(notebook));
+}
+
+/** Writes a file whole or not at all: to a temporary one beside it, then renamed. Makes its folder if need be. */
+export function writeWhole(file: string, text: string): void {
+  const temporary = `${file}.${Deno.pid}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+  Deno.mkdirSync(dirname(file), { recursive: true });
+  try {
+    Deno.writeTextFileSync(temporary, text);
+    Deno.renameSync(temporary, file);
+  } catch (error) {
+    try {
+      Deno.removeSync(temporary);
+    } catch { /* it was never written */ }
+    throw error;
+  }
 }
 
 function lines(text: string): string[] {

@@ -1,0 +1,121 @@
+/** What the kernels do with four floats at a time. */
+
+/** a * b + c, in one rounding where the engine has relaxed SIMD and the processor has FMA. */
+export function fma(a: v128, b: v128, c: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** The sum of the four lanes. */
+export function sumLanes(v: v128): f32 {
+  return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 2)) +
+    (f32x4.extract_lane(v, 1) + f32x4.extract_lane(v, 3));
+}
+
+/** The largest of the four lanes; NaN if any is. */
+export function maxLanes(v: v128): f32 {
+  const halves = f32x4.max(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
+}
+
+/** All bits set in the first `count` lanes, none in the others. */
+export function firstLanes(count: i32): v128 {
+  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
+}
+
+/** Stores the first `count` lanes (all four if there are more), and touches nothing after them. */
+export function storeLanes(at: usize, v: v128, count: i32): void {
+  if (count >= 4) v128.store(at, v);
+  else storeFirst(at, v, count);
+}
+
+function storeFirst(at: usize, v: v128, count: i32): void {
+  store<f32>(at, f32x4.extract_lane(v, 0));
+  if (count > 1) store<f32>(at, f32x4.extract_lane(v, 1), 4);
+  if (count > 2) store<f32>(at, f32x4.extract_lane(v, 2), 8);
+}
+
+/**
+ * e to the power of each lane, within 2 units in the last place; 0 below -87.3, infinity above 88.7, NaN stays.
+ * Cephes' expf: x = n ln 2 + r, a polynomial for e^r, and n put into the exponent's bits.
+ */
+export function exp(x: v128): v128 {
+  const clamped = f32x4.max(f32x4.min(x, f32x4.splat(88.8)), f32x4.splat(-87.4));
+  const n = f32x4.min(
+    f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896341))),
+    f32x4.splat(127),
+  );
+  let r = fma(n, f32x4.splat(-0.693359375), clamped);
+  r = fma(n, f32x4.splat(2.12194440e-4), r);
+  let p = f32x4.splat(1.9875691500e-4);
+  p = fma(p, r, f32x4.splat(1.3981999507e-3));
+  p = fma(p, r, f32x4.splat(8.3334519073e-3));
+  p = fma(p, r, f32x4.splat(4.1665795894e-2));
+  p = fma(p, r, f32x4.splat(1.6666665459e-1));
+  p = fma(p, r, f32x4.splat(5.0000001201e-1));
+  p = f32x4.add(fma(p, f32x4.mul(r, r), r), f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  const value = f32x4.mul(p, power);
+  const finite = v128.bitselect(f32x4.splat(Infinity), value, f32x4.gt(x, f32x4.splat(88.72283)));
+  return v128.andnot(finite, f32x4.lt(x, f32x4.splat(-87.33654)));
+}
+
+/** e to the power of one number. */
+export function expOne(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
+/**
+ * The natural logarithm of each lane, within 2 units in the last place (AssemblyScript's own keeps tables in memory,
+ * where our threads meet). Cephes' logf: x = 2^n (1 + r), a polynomial for log(1 + r).
+ */
+export function log(x: v128): v128 {
+  const one = f32x4.splat(1), isTiny = f32x4.lt(x, f32x4.splat(1.17549435e-38));
+  const bits = v128.bitselect(f32x4.mul(x, f32x4.splat(8388608)), x, isTiny);
+  const half = v128.or(v128.and(bits, i32x4.splat(0x7fffff)), i32x4.splat(0x3f000000));
+  const isLow = f32x4.lt(half, f32x4.splat(0.70710678));
+  const exponent = f32x4.convert_i32x4_s(i32x4.sub(i32x4.shr_s(bits, 23), i32x4.splat(126)));
+  const shift = f32x4.add(v128.and(one, isLow), v128.and(f32x4.splat(23), isTiny));
+  const n = f32x4.sub(exponent, shift);
+  const r = f32x4.sub(f32x4.add(half, v128.and(half, isLow)), one), square = f32x4.mul(r, r);
+  let p = f32x4.splat(7.0376836292e-2);
+  p = fma(p, r, f32x4.splat(-1.1514610310e-1));
+  p = fma(p, r, f32x4.splat(1.1676998740e-1));
+  p = fma(p, r, f32x4.splat(-1.2420140846e-1));
+  p = fma(p, r, f32x4.splat(1.4249322787e-1));
+  p = fma(p, r, f32x4.splat(-1.6668057665e-1));
+  p = fma(p, r, f32x4.splat(2.0000714765e-1));
+  p = fma(p, r, f32x4.splat(-2.4999993993e-1));
+  p = fma(p, r, f32x4.splat(3.3333331174e-1));
+  p = f32x4.mul(f32x4.mul(p, r), square);
+  p = fma(n, f32x4.splat(-2.12194440e-4), p);
+  p = fma(square, f32x4.splat(-0.5), p);
+  const value = fma(n, f32x4.splat(0.693359375), f32x4.add(r, p));
+  const finite = v128.bitselect(value, x, f32x4.lt(x, f32x4.splat(Infinity)));
+  const real = v128.bitselect(f32x4.splat(NaN), finite, f32x4.lt(x, f32x4.splat(0)));
+  return v128.bitselect(f32x4.splat(-Infinity), real, f32x4.eq(x, f32x4.splat(0)));
+}
+
+/** The natural logarithm of one number. */
+export function logOne(x: f32): f32 {
+  return f32x4.extract_lane(log(f32x4.splat(x)), 0);
+}
+
+/** The hyperbolic tangent of each lane, within a few units in the last place: Eigen's rational approximation. */
+export function tanh(x: v128): v128 {
+  const c = f32x4.max(
+    f32x4.min(x, f32x4.splat(7.90531110763549805)),
+    f32x4.splat(-7.90531110763549805),
+  );
+  const s = f32x4.mul(c, c);
+  let p = f32x4.splat(-2.76076847742355e-16);
+  p = fma(p, s, f32x4.splat(2.00018790482477e-13));
+  p = fma(p, s, f32x4.splat(-8.60467152213735e-11));
+  p = fma(p, s, f32x4.splat(5.12229709037114e-08));
+  p = fma(p, s, f32x4.splat(1.48572235717979e-05));
+  p = fma(p, s, f32x4.splat(6.37261928875436e-04));
+  p = f32x4.mul(c, fma(p, s, f32x4.splat(4.89352455891786e-03)));
+  let q = f32x4.splat(1.19825839466702e-06);
+  q = fma(q, s, f32x4.splat(1.18534705686654e-04));
+  q = fma(q, s, f32x4.splat(2.26843463243900e-03));
+  return f32x4.div(p, fma(q, s, f32x4.splat(4.89352518554385e-03)));
+}

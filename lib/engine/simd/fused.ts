@@ -1,0 +1,288 @@
+/** The fused kernels of `../kernels.ts` (the contract: shapes, attributes) for the backend `simd`. */
+import * as tf from "@tensorflow/tfjs";
+import { KERNELS } from "../kernels.ts";
+import { BLOCK, COLUMN_GROUP, Job, SQUARE_SUM_BLOCK } from "./assembly/codes.ts";
+import type { SimdBackend } from "./backend.ts";
+import { multiply } from "./matmul.ts";
+import { gatherRows, scatterRows, sum } from "./standard.ts";
+
+/** Names of a kernel's inputs; those that end in "?" may be missing. */
+type Inputs = Record<string, tf.TensorInfo>;
+type Attributes = Record<string, number>;
+type Kernel = (
+  backend: SimdBackend,
+  inputs: Inputs,
+  attributes: Attributes,
+) => tf.TensorInfo | tf.TensorInfo[];
+
+/** Registers the fused kernels for the backend `name`. */
+export function registerFusedKernels(name: string): void {
+  for (const [kernelName, kernel] of Object.entries(FUSED)) {
+    tf.registerKernel({
+      kernelName,
+      backendName: name,
+      kernelFunc: ({ inputs, backend, attrs }) =>
+        kernel(backend as SimdBackend, inputs as Inputs, (attrs ?? {}) as Attributes),
+    });
+  }
+}
+
+const sizeOf = tf.util.sizeFromShape;
+
+/** A tensor [..., width] as a matrix. */
+function matrixOf(tensor: tf.TensorInfo): { rows: number; width: number } {
+  const width = tensor.shape[tensor.shape.length - 1];
+  return { rows: sizeOf(tensor.shape) / width, width };
+}
+
+/** Addresses of tensors, 0 for a missing one. */
+function addresses(backend: SimdBackend, ...tensors: (tf.TensorInfo | undefined)[]): number[] {
+  return tensors.map((tensor) => tensor ? backend.addressOf(tensor) : 0);
+}
+
+/** @throws RangeError naming the shapes, if they differ */
+function checkShape(what: string, tensor: tf.TensorInfo, shape: number[]): void {
+  if (tf.util.arraysEqual(tensor.shape, shape)) return;
+  throw new RangeError(`${what} must have shape [${shape}], got [${tensor.shape}]`);
+}
+
+function linear(
+  backend: SimdBackend,
+  { x, weight, bias }: Inputs,
+  { transposeWeight }: Attributes,
+) {
+  const { rows, width } = matrixOf(x);
+  const [inputs, outputs] = transposeWeight ? [weight.shape[1], weight.shape[0]] : weight.shape;
+  if (inputs !== width) {
+    throw new RangeError(
+      `linear: the rows of x have ${width} numbers, but the weight [${weight.shape}] takes ${inputs}`,
+    );
+  }
+  if (bias) checkShape("linear: bias", bias, [outputs]);
+  const y = backend.output([...x.shape.slice(0, -1), outputs]);
+  const [a, b, c, d] = addresses(backend, x, weight, y, bias);
+  multiply(backend, {
+    ...{
+      transposeA: false,
+      transposeB: !!transposeWeight,
+      batch: 1,
+      rows,
+      columns: outputs,
+      depth: width,
+      bias: d,
+    },
+    a: { address: a, row: width, batch: 0 },
+    b: { address: b, row: weight.shape[1], batch: 0 },
+    c: { address: c, row: outputs, batch: 0 },
+  });
+  return y;
+}
+
+function linearGradInput(
+  backend: SimdBackend,
+  { dy, weight }: Inputs,
+  { transposeWeight }: Attributes,
+) {
+  return linear(backend, { x: dy, weight }, { transposeWeight: Number(!transposeWeight) });
+}
+
+function linearGradWeight(
+  backend: SimdBackend,
+  { x, dy }: Inputs,
+  { transposeWeight }: Attributes,
+) {
+  const [left, right] = transposeWeight ? [dy, x] : [x, dy];
+  const a = matrixOf(left), b = matrixOf(right);
+  const weight = backend.output([a.width, b.width]);
+  const [aAddress, bAddress, cAddress] = addresses(backend, left, right, weight);
+  multiply(backend, {
+    ...{
+      transposeA: true,
+      transposeB: false,
+      batch: 1,
+      rows: a.width,
+      columns: b.width,
+      depth: a.rows,
+    },
+    a: { address: aAddress, row: a.width, batch: 0 },
+    b: { address: bAddress, row: b.width, batch: 0 },
+    c: { address: cAddress, row: b.width, batch: 0 },
+  });
+  return weight;
+}
+
+function columnSum(backend: SimdBackend, { x }: Inputs) {
+  const { rows, width } = matrixOf(x), y = backend.output([width]);
+  sum(backend, x, y, [1, rows, width]);
+  return y;
+}
+
+function layerNorm(backend: SimdBackend, { x, gain, bias }: Inputs, { epsilon }: Attributes) {
+  const { rows, width } = matrixOf(x);
+  checkShape("layer norm: gain", gain, [width]);
+  if (bias) checkShape("layer norm: bias", bias, [width]);
+  const y = backend.output(x.shape), statistics = backend.output([rows, 2]);
+  backend.run(
+    Job.LayerNorm,
+    rows,
+    20 + 2 * width,
+    ...addresses(backend, x, gain, bias, y, statistics),
+    width,
+    epsilon,
+  );
+  return [y, statistics];
+}
+
+function layerNormGrad(backend: SimdBackend, { x, gain, statistics, dy }: Inputs) {
+  const { rows, width } = matrixOf(x);
+  const dx = backend.output(x.shape),
+    dGain = backend.output([width]),
+    dBias = backend.output([width]);
+  const inputs = addresses(backend, x, gain, statistics, dy, dx);
+  backend.run(Job.LayerNormGrad, rows, 20 + 2 * width, ...inputs, width);
+  const groups = Math.ceil(width / COLUMN_GROUP);
+  const outputs = addresses(backend, x, statistics, dy, dGain, dBias);
+  backend.run(Job.LayerNormGradParameters, groups, rows * COLUMN_GROUP, ...outputs, width, rows);
+  return [dx, dGain, dBias];
+}
+
+function gelu(backend: SimdBackend, { x }: Inputs) {
+  const size = sizeOf(x.shape), y = backend.output(x.shape);
+  backend.run(Job.Gelu, Math.ceil(size / BLOCK), 4 * BLOCK, ...addresses(backend, x, y), size);
+  return y;
+}
+
+function geluGrad(backend: SimdBackend, { x, dy }: Inputs) {
+  const size = sizeOf(x.shape), dx = backend.output(x.shape);
+  backend.run(
+    Job.GeluGrad,
+    Math.ceil(size / BLOCK),
+    6 * BLOCK,
+    ...addresses(backend, x, dy, dx),
+    size,
+  );
+  return dx;
+}
+
+/** The longest block of queries that the kernel takes at once, as assembly/attention.ts computes it. */
+function attentionBlock(width: number): number {
+  const padded = Math.ceil(width / 8) * 8;
+  return Math.max(6, Math.min(96, Math.floor(65536 / padded / 6) * 6));
+}
+
+function attention(backend: SimdBackend, { qkv }: Inputs, { heads, scale }: Attributes) {
+  const [batch, length, packed] = qkv.shape, channels = packed / 3, width = channels / heads;
+  if (qkv.shape.length !== 3 || !Number.isInteger(width)) {
+    throw new RangeError(
+      `attention: qkv must be [B, T, 3C] with C a multiple of ${heads} heads, got [${qkv.shape}]`,
+    );
+  }
+  const y = backend.output([batch, length, channels]),
+    logSumExp = backend.output([batch, heads, length]);
+  const blocks = Math.ceil(length / attentionBlock(width)), units = batch * heads * blocks;
+  const cost = length * length / blocks * width / 10;
+  const tensors = addresses(backend, qkv, y, logSumExp);
+  backend.run(Job.Attention, units, cost, ...tensors, length, heads, width, scale, blocks);
+  return [y, logSumExp];
+}
+
+function attentionGrad(
+  backend: SimdBackend,
+  { qkv, y, logSumExp, dy }: Inputs,
+  { heads, scale }: Attributes,
+) {
+  const [batch, length, packed] = qkv.shape, width = packed / 3 / heads;
+  const dqkv = backend.output(qkv.shape);
+  const tensors = addresses(backend, qkv, y, logSumExp, dy, dqkv);
+  backend.run(
+    Job.AttentionGrad,
+    batch * heads,
+    length * length * width / 4,
+    ...tensors,
+    length,
+    heads,
+    width,
+    scale,
+  );
+  return dqkv;
+}
+
+function embedding(backend: SimdBackend, { table, ids }: Inputs) {
+  return gatherRows(backend, table, ids, "embedding: the id");
+}
+
+function embeddingGrad(backend: SimdBackend, { dy, ids }: Inputs, { vocabSize }: Attributes) {
+  return scatterRows(backend, dy, ids, vocabSize, dy.shape.slice(-1));
+}
+
+function crossEntropy(backend: SimdBackend, { logits, targets }: Inputs) {
+  const { rows, width } = matrixOf(logits);
+  checkShape("cross-entropy: targets", targets, logits.shape.slice(0, -1));
+  const losses = backend.output(targets.shape), logSumExp = backend.output(targets.shape);
+  backend.run(
+    Job.CrossEntropy,
+    rows,
+    30 + 3 * width,
+    ...addresses(backend, logits, targets, losses, logSumExp),
+    width,
+  );
+  return [losses, logSumExp];
+}
+
+function crossEntropyGrad(backend: SimdBackend, { logits, targets, logSumExp, dy }: Inputs) {
+  const { rows, width } = matrixOf(logits), dlogits = backend.output(logits.shape);
+  const tensors = addresses(backend, logits, targets, logSumExp, dy, dlogits);
+  backend.run(Job.CrossEntropyGrad, rows, 30 + 3 * width, ...tensors, width);
+  return dlogits;
+}
+
+/** Partial sums are added in their order, so that the result does not depend on the threads. */
+function squareSum(backend: SimdBackend, x: tf.TensorInfo): number {
+  const size = sizeOf(x.shape), units = Math.ceil(size / SQUARE_SUM_BLOCK);
+  const sums = backend.heap.allocate(units * 8);
+  backend.run(Job.SquareSum, units, SQUARE_SUM_BLOCK / 2, backend.addressOf(x), sums, size);
+  const total = backend.heap.doubles(sums, units).reduce((sum, part) => sum + part, 0);
+  backend.heap.free(sums);
+  return total;
+}
+
+function globalNorm(backend: SimdBackend, inputs: Inputs) {
+  const total = Object.values(inputs).reduce((sum, x) => sum + squareSum(backend, x), 0);
+  return backend.makeTensorInfo([], "float32", Float32Array.of(Math.sqrt(total)));
+}
+
+function adamW(backend: SimdBackend, inputs: Inputs, attributes: Attributes): tf.TensorInfo[] {
+  const { parameter, gradient, moment1, moment2, norm } = inputs;
+  const { learningRate, beta1, beta2, epsilon, weightDecay, step, clipNorm } = attributes;
+  for (const tensor of [gradient, moment1, moment2]) {
+    checkShape("AdamW: each tensor", tensor, parameter.shape);
+  }
+  const size = sizeOf(parameter.shape), units = Math.ceil(size / BLOCK);
+  const factor = norm
+    ? Math.min(1, clipNorm / ((backend.valuesOf(norm) as Float32Array)[0] + 1e-6))
+    : 1;
+  const tensors = addresses(backend, parameter, gradient, moment1, moment2);
+  const corrections = [1 - beta1 ** step, 1 - beta2 ** step];
+  const settings = [learningRate, beta1, beta2, ...corrections, epsilon, weightDecay, factor];
+  backend.run(Job.AdamW, units, 3 * Math.min(size, BLOCK), ...tensors, size, ...settings);
+  return [];
+}
+
+const FUSED: Record<string, Kernel> = {
+  [KERNELS.linear]: linear,
+  [KERNELS.linearGradInput]: linearGradInput,
+  [KERNELS.linearGradWeight]: linearGradWeight,
+  [KERNELS.columnSum]: columnSum,
+  [KERNELS.layerNorm]: layerNorm,
+  [KERNELS.layerNormGrad]: layerNormGrad,
+  [KERNELS.gelu]: gelu,
+  [KERNELS.geluGrad]: geluGrad,
+  [KERNELS.causalAttention]: attention,
+  [KERNELS.causalAttentionGrad]: attentionGrad,
+  [KERNELS.embedding]: embedding,
+  [KERNELS.embeddingGrad]: embeddingGrad,
+  [KERNELS.crossEntropy]: crossEntropy,
+  [KERNELS.crossEntropyGrad]: crossEntropyGrad,
+  [KERNELS.globalNorm]: globalNorm,
+  [KERNELS.adamW]: adamW,
+};

@@ -1,0 +1,128 @@
+/** The threads: the main one, which runs the kernels' exports itself, and workers beside it. */
+import {
+  ARGUMENTS,
+  type Job,
+  SCRATCH,
+  SCRATCH_SIZE,
+  STOP,
+  WAKE,
+  WORKERS,
+} from "./assembly/codes.ts";
+import { startWorker } from "./worker.ts";
+
+/** Most threads for which there is scratch memory. */
+export const MAX_THREADS = 64;
+
+/** Work, in steps of about a nanosecond, that is worth handing to another thread. */
+const WORTH_SHARING = 8000;
+
+/** Pieces of work per thread: a thread that is slowed down by other programs leaves its pieces to the rest. */
+const CHUNKS_PER_THREAD = 4;
+
+/** Sizes of address space, in pages of 64 kB, to ask for: 4 GB, the most there can be, or less if that is refused. */
+const MAX_PAGES = [65536, 32768, 16384, 4096];
+
+const PAGE = 65536;
+
+interface Exports {
+  run(job: number, units: number, grain: number, mayWait: boolean): void;
+  isRelaxed(): number;
+}
+
+/** Runs jobs on all threads. */
+export class Pool {
+  readonly #arguments: Float64Array;
+  readonly #control: Int32Array;
+  readonly #mayWait = mayWait();
+
+  private constructor(
+    readonly threads: number,
+    readonly memory: WebAssembly.Memory,
+    readonly exports: Exports,
+  ) {
+    this.#arguments = new Float64Array(memory.buffer, ARGUMENTS, 32);
+    this.#control = new Int32Array(memory.buffer, 0, SCRATCH / 4);
+  }
+
+  /**
+   * Starts `threads` threads, this one included. It does not wait for the workers: until they run, this thread does
+   * their share.
+   *
+   * @param module the compiled kernels
+   * @param threads how many, in [1, 64]
+   * @throws RangeError naming the value, if `threads` is not in that range
+   */
+  static async start(module: WebAssembly.Module, threads: number): Promise<Pool> {
+    if (!(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
+      throw new RangeError(`threads must be an integer in [1, ${MAX_THREADS}], got ${threads}`);
+    }
+    const memory = createMemory(SCRATCH + threads * SCRATCH_SIZE);
+    const instance = await WebAssembly.instantiate(module, { env: { memory, abort: () => {} } });
+    for (let slot = 1; slot < threads; slot++) await startWorker({ module, memory, slot });
+    return new Pool(threads, memory, instance.exports as unknown as Exports);
+  }
+
+  /** Where memory begins that no thread uses as scratch. */
+  get heapBase(): number {
+    return SCRATCH + this.threads * SCRATCH_SIZE;
+  }
+
+  /** Whether the kernels use relaxed SIMD (fused multiply-add). */
+  get isRelaxed(): boolean {
+    return this.exports.isRelaxed() !== 0;
+  }
+
+  /** How many workers run at this moment. */
+  get workers(): number {
+    return Atomics.load(this.#control, WORKERS / 4);
+  }
+
+  /**
+   * Runs a job and returns when it is done.
+   *
+   * @param units independent pieces of work in it
+   * @param cost of one unit, in steps of about a nanosecond: it decides how many threads share the job
+   * @param values the job's arguments, as the kernel in `assembly/` lists them
+   */
+  run(job: Job, units: number, cost: number, ...values: number[]): void {
+    for (let i = 0; i < values.length; i++) this.#arguments[i] = values[i];
+    const fair = Math.ceil(units / (this.threads * CHUNKS_PER_THREAD));
+    const grain = this.threads === 1 ? units : Math.max(fair, Math.ceil(WORTH_SHARING / cost));
+    this.exports.run(job, units, grain, this.#mayWait);
+  }
+
+  /** Resolves when all workers run, or when `milliseconds` have passed. */
+  async ready(milliseconds = 5000): Promise<void> {
+    const deadline = performance.now() + milliseconds;
+    while (this.workers < this.threads - 1 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /** Tells the workers to end. A worker must end by itself: one that is terminated while it sleeps never goes away. */
+  close(): void {
+    Atomics.store(this.#control, STOP / 4, 1);
+    Atomics.add(this.#control, WAKE / 4, 1);
+    Atomics.notify(this.#control, WAKE / 4);
+  }
+}
+
+function createMemory(bytes: number): WebAssembly.Memory {
+  const initial = Math.ceil(bytes / PAGE) + 64;
+  for (const maximum of MAX_PAGES) {
+    try {
+      return new WebAssembly.Memory({ initial, maximum, shared: true });
+    } catch { /* a smaller maximum may be granted */ }
+  }
+  throw new Error(`this engine grants no shared WebAssembly memory of ${initial} pages`);
+}
+
+/** Whether this thread may sleep: a browser's main thread may not. */
+function mayWait(): boolean {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

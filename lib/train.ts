@@ -1,0 +1,1013 @@
+/**
+ * 05 · Train.
+ *
+ * Exported from notebooks/05-train.ipynb: edit there and run `deno task export`,
+ * or edit here, between the markers, and run `deno task export --update 05-train`.
+ *
+ * @module train
+ */
+// export: bb94c8f7, from notebooks/05-train.ipynb
+
+import { dirname, join } from "node:path";
+import * as tf from "@tensorflow/tfjs";
+import { Random, type RandomState } from "lib/engine/random.ts";
+import { decodeSafetensors, encodeSafetensors, type HostTensor } from "lib/data/safetensors.ts";
+import type { Parameters } from "lib/engine/parameters.ts";
+import { GPT, loadWeights } from "lib/transformer.ts";
+import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
+
+// cell: token-file f1ca58f9
+/** Token ids, packed. */
+export type Tokens = Uint16Array | Uint32Array | Int32Array;
+
+/**
+ * Ids in the narrowest type that holds the vocabulary: two bytes each up to 65,536 tokens, else four.
+ *
+ * @throws RangeError naming the first id outside [0, vocabSize)
+ * @example packTokens([3, 1, 2], 512) // Uint16Array [3, 1, 2]
+ */
+export function packTokens(ids: Iterable<number>, vocabSize: number): Tokens {
+  const packed = vocabSize <= 0x1_0000 ? Uint16Array.from(ids) : Uint32Array.from(ids);
+  let index = 0;
+  for (const id of ids) {
+    if (!(Number.isInteger(id) && id >= 0 && id < vocabSize)) {
+      throw new RangeError(`token ${index} must be an id in [0, ${vocabSize}), got ${id}`);
+    }
+    index++;
+  }
+  return packed;
+}
+
+/** Writes packed ids to a file: raw numbers, lowest byte first. Folders are made as needed. */
+export async function writeTokens(file: string, tokens: Tokens): Promise<void> {
+  await Deno.mkdir(dirname(file), { recursive: true });
+  await Deno.writeFile(
+    file,
+    new Uint8Array(tokens.buffer as ArrayBuffer, tokens.byteOffset, tokens.byteLength),
+  );
+}
+
+/**
+ * Reads what `writeTokens` wrote for the same vocabulary.
+ *
+ * @throws Error if the file holds half a token or an id outside [0, vocabSize)
+ */
+export async function readTokens(file: string, vocabSize: number): Promise<Tokens> {
+  const { buffer, byteLength } = await Deno.readFile(file);
+  const width = vocabSize <= 0x1_0000 ? 2 : 4;
+  if (byteLength % width !== 0) {
+    throw new Error(`${file}: ${byteLength} bytes are no whole number of ${width}-byte tokens`);
+  }
+  return packTokens(width === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer), vocabSize);
+}
+
+// cell: next-token-batch fe7d49ba
+/** What the model sees and what it should say, both [B, T], int32. */
+export interface Batch {
+  inputs: tf.Tensor2D;
+  targets: tf.Tensor2D;
+}
+
+/**
+ * Cuts rows out of a text: for each start, `length` tokens as inputs, and as targets the token that follows each.
+ *
+ * @param tokens the whole text
+ * @param starts where each row begins; B of them
+ * @param length tokens per row, T
+ * @returns inputs and targets, [B, T]
+ * @throws RangeError if a row or its last target would lie outside the text
+ * @example nextTokenBatch(Int32Array.of(5, 6, 7, 8), [0, 1], 2) // inputs [[5, 6], [6, 7]], targets [[6, 7], [7, 8]]
+ */
+export function nextTokenBatch(tokens: Tokens, starts: number[], length: number): Batch {
+  const last = tokens.length - length - 1;
+  const bad = starts.find((start) => !(Number.isInteger(start) && start >= 0 && start <= last));
+  if (bad !== undefined) {
+    throw new RangeError(
+      `a row of ${length} tokens and its target must start in [0, ${last}], got ${bad}`,
+    );
+  }
+  const cut = (shift: number) => {
+    const rows = new Int32Array(starts.length * length);
+    starts.forEach((start, row) => {
+      rows.set(tokens.subarray(start + shift, start + shift + length), row * length);
+    });
+    return tf.tensor2d(rows, [starts.length, length], "int32"); // [B, T]
+  };
+  return { inputs: cut(0), targets: cut(1) };
+}
+
+// cell: batch-sampler 4aae3000
+/** How a `BatchSampler` draws. */
+export interface BatchSamplerOptions {
+  /** Rows per batch, B. */
+  batchSize: number;
+  /** Tokens per row, T. */
+  blockSize: number;
+  /** Where the starting places come from. */
+  random: Random;
+}
+
+/** Draws batches from anywhere in a text, with replacement, as nanoGPT's `get_batch` does. */
+export class BatchSampler {
+  /**
+   * @param tokens the whole text
+   * @throws RangeError if the text is too short for one row and its last target
+   */
+  constructor(readonly tokens: Tokens, readonly options: BatchSamplerOptions) {
+    const { blockSize } = options;
+    if (tokens.length <= blockSize) {
+      throw new RangeError(
+        `a row of ${blockSize} tokens needs a text of at least ${
+          blockSize + 1
+        }, got ${tokens.length}`,
+      );
+    }
+  }
+
+  /** The next batch, [B, T] each. Dispose of both. */
+  next(): Batch {
+    const { batchSize, blockSize, random } = this.options;
+    const places = this.tokens.length - blockSize;
+    const starts = Array.from({ length: batchSize }, () => random.integer(places));
+    return nextTokenBatch(this.tokens, starts, blockSize);
+  }
+}
+
+// cell: cross-entropy 43852544
+/**
+ * Mean cross-entropy: how little probability softmax(logits) gives to the tokens that really came.
+ *
+ * @param logits scores, [B, T, V] or [N, V]
+ * @param targets the ids that came, in [0, V), int32, one per row of scores: [B, T] or [N]
+ * @returns a scalar, in nats per token: 0 is sure and right, ln V is a blind guess
+ * @throws RangeError if the number of targets is not the number of rows
+ * @example crossEntropy(tf.tensor2d([[2, 1, 0]]), tf.tensor1d([0], "int32")) // 0.408
+ */
+export function crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Scalar {
+  const vocabSize = logits.shape.at(-1)!;
+  if (targets.size * vocabSize !== logits.size) {
+    throw new RangeError(
+      `logits [${logits.shape}] need one target per row, got targets [${targets.shape}]`,
+    );
+  }
+  return tf.tidy(() => {
+    const rows = logits.reshape([-1, vocabSize]); // [N, V]
+    const right = tf.oneHot(targets.flatten(), vocabSize).toFloat(); // [N, V]
+    return tf.logSoftmax(rows).mul(right).sum().div(-targets.size);
+  });
+}
+
+// cell: adamw-step 582727ca
+/** One parameter and what AdamW remembers of it, all of one shape. */
+export interface AdamWState {
+  weight: tf.Tensor;
+  /** Running mean of the gradient. */
+  m: tf.Tensor;
+  /** Running mean of the squared gradient. */
+  v: tf.Tensor;
+}
+
+/** How AdamW moves. */
+export interface AdamWOptions {
+  /** How much of m and of v survives a step; default [0.9, 0.99]. */
+  betas: [number, number];
+  /** Added to the root of v; default 1e-8. */
+  eps: number;
+  /** Share of a weight that fades per step, times the learning rate; default 0.1. */
+  weightDecay: number;
+}
+
+/**
+ * One step of AdamW (Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2) for one parameter.
+ *
+ * @param state before the step; m and v are zeros before the first
+ * @param gradient of the loss by the weight, the same shape
+ * @param step which step this is, from 1
+ * @param learningRate about how far a weight moves
+ * @returns the state after the step
+ * @throws RangeError if step is not a whole number from 1 on
+ */
+export function adamWStep(
+  state: AdamWState,
+  gradient: tf.Tensor,
+  step: number,
+  learningRate: number,
+  { betas: [beta1, beta2], eps, weightDecay }: AdamWOptions,
+): AdamWState {
+  if (!(Number.isInteger(step) && step >= 1)) {
+    throw new RangeError(`step must be 1 or more, got ${step}`);
+  }
+  const m = state.m.mul(beta1).add(gradient.mul(1 - beta1));
+  const v = state.v.mul(beta2).add(gradient.square().mul(1 - beta2));
+  const size = v.sqrt().div(Math.sqrt(1 - beta2 ** step)).add(eps);
+  const move = m.div(size).mul(learningRate / (1 - beta1 ** step));
+  const weight = state.weight.mul(1 - learningRate * weightDecay).sub(move);
+  return { weight, m, v };
+}
+
+// cell: adamw-class 77edc9fc
+/** The gradient of the loss by each parameter, under the parameter's name. */
+export type Gradients = Record<string, tf.Tensor>;
+
+/** AdamW for all parameters of a model. Tensors with fewer than two axes (biases, gains) do not decay. */
+export class AdamW {
+  readonly options: AdamWOptions;
+  readonly #moments: Map<string, { m: tf.Variable; v: tf.Variable }>;
+  #steps = 0;
+
+  /** @throws RangeError naming the option, if a beta is outside [0, 1), or eps or weightDecay is negative */
+  constructor(readonly parameters: Parameters, options: Partial<AdamWOptions> = {}) {
+    this.options = { betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0.1, ...options };
+    const { betas, eps, weightDecay } = this.options;
+    if (!betas.every((beta) => beta >= 0 && beta < 1)) {
+      throw new RangeError(`betas must be in [0, 1), got [${betas}]`);
+    }
+    if (!(eps >= 0)) throw new RangeError(`eps must not be negative, got ${eps}`);
+    if (!(weightDecay >= 0)) {
+      throw new RangeError(`weightDecay must not be negative, got ${weightDecay}`);
+    }
+    const zeros = (like: tf.Tensor) => tf.tidy(() => tf.variable(tf.zerosLike(like)));
+    this.#moments = new Map(
+      parameters.entries().map(([name, weight]) => [name, { m: zeros(weight), v: zeros(weight) }]),
+    );
+  }
+
+  /** How many steps were made. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Moves every parameter that has a gradient. */
+  step(gradients: Gradients, learningRate: number): void {
+    this.#steps++;
+    for (const [name, weight] of this.parameters.entries()) {
+      if (gradients[name]) {
+        this.#move(weight, this.#moments.get(name)!, gradients[name], learningRate);
+      }
+    }
+  }
+
+  #move(
+    weight: tf.Variable,
+    { m, v }: { m: tf.Variable; v: tf.Variable },
+    gradient: tf.Tensor,
+    rate: number,
+  ): void {
+    const weightDecay = weight.rank >= 2 ? this.options.weightDecay : 0;
+    tf.tidy(() => {
+      const moved = adamWStep({ weight, m, v }, gradient, this.#steps, rate, {
+        ...this.options,
+        weightDecay,
+      });
+      weight.assign(moved.weight);
+      m.assign(moved.m);
+      v.assign(moved.v);
+    });
+  }
+
+  /** Everything it remembers besides `steps`: `<parameter>.m` and `<parameter>.v`. */
+  async save(): Promise<Record<string, HostTensor>> {
+    const saved: Record<string, HostTensor> = {};
+    for (const [name, { m, v }] of this.#moments) {
+      saved[`${name}.m`] = await hostTensor(m);
+      saved[`${name}.v`] = await hostTensor(v);
+    }
+    return saved;
+  }
+
+  /**
+   * Goes on where the one that gave `saved` stood.
+   *
+   * @throws Error naming a tensor that is missing or has another shape
+   */
+  load(saved: Record<string, HostTensor>, steps: number): void {
+    for (const [name, { m, v }] of this.#moments) {
+      assign(m, saved, `${name}.m`);
+      assign(v, saved, `${name}.v`);
+    }
+    this.#steps = steps;
+  }
+
+  /** Frees the memory of the running means. */
+  dispose(): void {
+    for (const { m, v } of this.#moments.values()) tf.dispose([m, v]);
+    this.#moments.clear();
+  }
+}
+
+// cell: host-tensors 5cc3c7f8
+async function hostTensor(tensor: tf.Tensor): Promise<HostTensor> {
+  // A copy: what data() returns may be the backend's own memory.
+  return { shape: tensor.shape, data: Float32Array.from(await tensor.data()) };
+}
+
+function assign(variable: tf.Variable, saved: Record<string, HostTensor>, name: string): void {
+  const found = saved[name];
+  if (!found) throw new Error(`the checkpoint has no tensor "${name}"`);
+  if (`${found.shape}` !== `${variable.shape}`) {
+    throw new Error(
+      `tensor "${name}" must have shape [${variable.shape}], the checkpoint has [${found.shape}]`,
+    );
+  }
+  tf.tidy(() => variable.assign(tf.tensor(found.data, found.shape, "float32")));
+}
+
+// cell: cosine-schedule 95c3f608
+/** When to learn how fast. */
+export interface ScheduleOptions {
+  /** The highest learning rate, reached after the warm-up. */
+  peak: number;
+  /** The lowest, at the end. */
+  floor: number;
+  /** Steps of the warm-up. */
+  warmup: number;
+  /** Steps of the whole run. */
+  steps: number;
+}
+
+/**
+ * The learning rate as a function of the step, from 0: a straight warm-up, then half a cosine from peak to floor
+ * (Loshchilov, Hutter 2017, arXiv:1608.03983, without restarts; warm-up as in nanoGPT). After the last step, the floor.
+ *
+ * @throws RangeError naming the setting that makes no sense
+ * @example cosineSchedule({ peak: 1, floor: 0, warmup: 1, steps: 3 }) // 0.5, 1, 0.5, then 0
+ */
+export function cosineSchedule(
+  { peak, floor, warmup, steps }: ScheduleOptions,
+): (step: number) => number {
+  if (!(peak > 0)) throw new RangeError(`peak must be above 0, got ${peak}`);
+  if (!(floor >= 0 && floor <= peak)) {
+    throw new RangeError(`floor must be in [0, ${peak}], got ${floor}`);
+  }
+  if (!(warmup >= 0 && warmup < steps)) {
+    throw new RangeError(`warmup must be in [0, ${steps}), got ${warmup}`);
+  }
+  return (step) => {
+    if (step < warmup) return peak * (step + 1) / (warmup + 1);
+    if (step >= steps) return floor;
+    const share = (step - warmup) / (steps - warmup);
+    return floor + 0.5 * (peak - floor) * (1 + Math.cos(Math.PI * share));
+  };
+}
+
+// cell: clip aabc9289
+/** Gradients that were made shorter where they were too long. */
+export interface ClippedGradients {
+  gradients: Gradients;
+  /** The length before, over all parameters together; a scalar. */
+  norm: tf.Scalar;
+}
+
+/**
+ * Shortens gradients so that all of them together, as one vector, are at most `limit` long
+ * (Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063). Shorter ones stay as they are.
+ *
+ * @throws RangeError if limit is not above 0
+ */
+export function clipByGlobalNorm(gradients: Gradients, limit: number): ClippedGradients {
+  if (!(limit > 0)) throw new RangeError(`limit must be above 0, got ${limit}`);
+  return tf.tidy(() => {
+    const squares = Object.values(gradients).map((gradient) => gradient.square().sum());
+    const norm = tf.addN(squares).sqrt() as tf.Scalar;
+    const scale = tf.minimum(1, tf.div(limit, norm.add(1e-6)));
+    const shorter = Object.entries(gradients).map((
+      [name, gradient],
+    ) => [name, gradient.mul(scale)]);
+    return { gradients: Object.fromEntries(shorter), norm };
+  });
+}
+
+// cell: loss-and-gradients d1e6bfd2
+/** What a model learns from some batches. */
+export interface LossAndGradients {
+  /** Mean loss, a scalar, nats per token. */
+  loss: tf.Scalar;
+  gradients: Gradients;
+}
+
+/**
+ * Mean loss and mean gradients over batches of one size, one batch in memory at a time.
+ *
+ * @param random present to drop values (training), absent to drop none
+ * @throws RangeError if there is no batch
+ */
+export function lossAndGradients(
+  model: GPT,
+  batches: Iterable<Batch>,
+  random?: Random,
+): LossAndGradients {
+  const parameters = model.parameters.entries();
+  const variables = parameters.map(([, variable]) => variable);
+  let sum: tf.Tensor[] | undefined; // the loss, then a gradient per parameter
+  let count = 0;
+  for (const { inputs, targets } of batches) {
+    const found = tf.tidy(() => {
+      const loss = () => crossEntropy(model.forward(inputs, { random }), targets);
+      const { value, grads } = tf.variableGrads(loss, variables);
+      const fresh = [
+        value,
+        ...variables.map((variable) => grads[variable.name] ?? tf.zerosLike(variable)),
+      ];
+      return sum ? fresh.map((tensor, i) => tensor.add(sum![i])) : fresh;
+    });
+    tf.dispose([inputs, targets, ...(sum ?? [])]);
+    sum = found;
+    count++;
+  }
+  if (!sum) throw new RangeError("there is no batch to learn from");
+  const [loss, ...gradients] = count === 1 ? sum : meanOf(sum, count);
+  return {
+    loss: loss as tf.Scalar,
+    gradients: Object.fromEntries(parameters.map(([name], i) => [name, gradients[i]])),
+  };
+}
+
+function meanOf(sums: tf.Tensor[], count: number): tf.Tensor[] {
+  const means = sums.map((sum) => tf.tidy(() => sum.div(count)));
+  tf.dispose(sums);
+  return means;
+}
+
+// cell: evaluate a509b8d8
+/** How much to measure, and how. */
+export interface EvaluateOptions {
+  /** Windows at a time; default 16. */
+  batchSize?: number;
+  /** Measure only this many windows, spread evenly; all of the text unless told. */
+  windows?: number;
+}
+
+/**
+ * Mean loss of a model over a text, cut into windows of blockSize tokens. Nothing is dropped, nothing is random.
+ *
+ * @param tokens at least two
+ * @returns nats per token
+ * @throws RangeError if the text is shorter than two tokens
+ */
+export async function evaluate(
+  model: GPT,
+  tokens: Tokens,
+  { batchSize = 16, windows }: EvaluateOptions = {},
+): Promise<number> {
+  if (tokens.length < 2) {
+    throw new RangeError(`there must be at least 2 tokens to measure, got ${tokens.length}`);
+  }
+  const { blockSize } = model.config;
+  const asked = tokens.length - 1; // nothing comes before the first token
+  const starts = windowStarts(asked, blockSize, windows);
+  let sum = 0, count = 0;
+  for (let first = 0; first < starts.length; first += batchSize) {
+    const rows = starts.slice(first, first + batchSize);
+    sum += blockSize * rows.length * await meanLoss(model, nextTokenBatch(tokens, rows, blockSize));
+    count += blockSize * rows.length;
+  }
+  const rest = asked % blockSize;
+  if (rest > 0 && (windows === undefined || starts.length === 0)) {
+    sum += rest * await meanLoss(model, nextTokenBatch(tokens, [asked - rest], rest));
+    count += rest;
+  }
+  return sum / count;
+}
+
+function windowStarts(asked: number, blockSize: number, windows = Infinity): number[] {
+  const all = Math.floor(asked / blockSize);
+  const count = Math.min(windows, all);
+  return Array.from({ length: count }, (_, i) => Math.floor(i * all / count) * blockSize);
+}
+
+async function meanLoss(model: GPT, { inputs, targets }: Batch): Promise<number> {
+  const loss = tf.tidy(() => crossEntropy(model.forward(inputs), targets));
+  const [value] = await loss.data();
+  tf.dispose([inputs, targets, loss]);
+  return value;
+}
+
+// cell: bits-per-byte 64603c33
+/**
+ * What a loss means for the text itself, whatever the tokenizer.
+ *
+ * @param loss mean, nats per token
+ * @param tokens how many tokens the text has
+ * @param bytes how many bytes of UTF-8 it has
+ * @returns bits per byte; uncompressed text has 8
+ * @throws RangeError if there are no bytes
+ * @example bitsPerByte(Math.LN2, 100, 50) // 2
+ */
+export function bitsPerByte(loss: number, tokens: number, bytes: number): number {
+  if (!(bytes > 0)) throw new RangeError(`bytes must be above 0, got ${bytes}`);
+  return loss * tokens / (Math.LN2 * bytes);
+}
+
+// cell: bigram 113aa531
+/**
+ * Loss of the best smoothed bigram model: pair counts mixed with single-token counts (a Dirichlet prior, MacKay & Peto
+ * 1995), with the mixing strength that fits the validation text best, which is a favour to this baseline.
+ *
+ * @param train what is counted
+ * @param validation what is measured; its first token is not asked, as in `evaluate`
+ * @param vocabSize V
+ * @returns nats per token
+ */
+export function bigramLoss(train: Tokens, validation: Tokens, vocabSize: number): number {
+  const singles = new Float64Array(vocabSize);
+  const pairs = new Map<number, number>(); // a · V + b -> how often b followed a
+  train.forEach((token, i) => {
+    singles[token]++;
+    if (i === 0) return;
+    const pair = train[i - 1] * vocabSize + token;
+    pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
+  });
+  const lossWith = (strength: number) => {
+    let sum = 0;
+    for (let i = 1; i < validation.length; i++) {
+      const a = validation[i - 1], b = validation[i];
+      const usual = (singles[b] + 1) / (train.length + vocabSize);
+      sum -= Math.log(
+        ((pairs.get(a * vocabSize + b) ?? 0) + strength * usual) / (singles[a] + strength),
+      );
+    }
+    return sum / (validation.length - 1);
+  };
+  return Math.min(...[1, 3, 10, 30, 100, 300, 1000, 3000].map(lossWith));
+}
+
+// cell: settings 41766450
+/** The settings of a run: plain values, so that a checkpoint can hold them. */
+export interface TrainSettings {
+  /** Steps of the whole run. */
+  steps: number;
+  /** Rows per batch. */
+  batchSize: number;
+  /** Tokens per row; the model's blockSize unless told. */
+  blockSize: number;
+  /** Batches per step. */
+  accumulate: number;
+  /** The highest learning rate. */
+  learningRate: number;
+  /** The learning rate at the end; a tenth of the highest unless told. */
+  minLearningRate: number;
+  /** Steps of the warm-up; a twentieth of the run unless told. */
+  warmup: number;
+  betas: [number, number];
+  eps: number;
+  weightDecay: number;
+  /** The longest gradient allowed, over all parameters. */
+  clip: number;
+  /** Steps from one look at the validation text to the next; a tenth of the run unless told. */
+  evaluateEvery: number;
+  /** Windows per look; see `evaluate`. */
+  evaluateWindows: number;
+  /** Where batches and dropout start. */
+  seed: number;
+}
+
+/**
+ * The whole settings that partial ones mean.
+ *
+ * @throws RangeError naming the setting, its value and what is allowed
+ */
+export function trainSettings(
+  given: Partial<TrainSettings> & { steps: number; blockSize: number },
+): TrainSettings {
+  const { steps, learningRate = 1e-3 } = given;
+  const settings: TrainSettings = {
+    batchSize: 12,
+    accumulate: 1,
+    learningRate,
+    minLearningRate: learningRate / 10,
+    warmup: Math.floor(steps / 20),
+    betas: [0.9, 0.99],
+    eps: 1e-8,
+    weightDecay: 0.1,
+    clip: 1,
+    evaluateEvery: Math.max(1, Math.round(steps / 10)),
+    evaluateWindows: 100,
+    seed: 1337,
+    ...given,
+  };
+  for (
+    const name of [
+      "steps",
+      "batchSize",
+      "blockSize",
+      "accumulate",
+      "evaluateEvery",
+      "evaluateWindows",
+    ] as const
+  ) {
+    if (!(Number.isInteger(settings[name]) && settings[name] >= 1)) {
+      throw new RangeError(`${name} must be a whole number of at least 1, got ${settings[name]}`);
+    }
+  }
+  return settings;
+}
+
+// cell: checkpoint-save 50234404
+/** A tokenizer that a checkpoint can hold. */
+export type TextTokenizer = Tokenizer | CharacterTokenizer;
+
+/** What a run has seen so far; entry i of the first three is step i. */
+export interface TrainHistory {
+  /** Nats per token. */
+  loss: number[];
+  learningRate: number[];
+  /** Before clipping. */
+  gradientNorm: number[];
+  /** `step` is how many steps had been made. */
+  validation: { step: number; loss: number }[];
+}
+
+/** Everything a run must remember besides its tensors. JSON-safe. */
+export interface TrainerState {
+  settings: TrainSettings;
+  step: number;
+  /** Time spent on steps, without evaluations. */
+  seconds: number;
+  history: TrainHistory;
+  random: { batches: RandomState; dropout: RandomState };
+  /** Length of the training text, to notice another one. */
+  trainTokens: number;
+}
+
+/** What goes into a checkpoint. Optimizer and state are needed to train on, not to write. */
+export interface CheckpointContents {
+  model: GPT;
+  tokenizer: TextTokenizer;
+  optimizer?: AdamW;
+  state?: TrainerState;
+}
+
+/**
+ * Saves a checkpoint, whole or not at all; it replaces the one that is there. Other files in the folder stay.
+ *
+ * @throws Error if the folder holds files, but no checkpoint
+ */
+export async function saveCheckpoint(
+  folder: string,
+  { model, tokenizer, optimizer, state }: CheckpointContents,
+): Promise<void> {
+  await requireReplaceable(folder);
+  const fresh = `${folder}.saving`;
+  await Deno.remove(fresh, { recursive: true }).catch(() => {});
+  await Deno.mkdir(fresh, { recursive: true });
+  const json = (name: string, value: unknown) =>
+    Deno.writeTextFile(join(fresh, name), JSON.stringify(value, null, 1) + "\n");
+  const tensors = (name: string, values: Record<string, HostTensor>) =>
+    Deno.writeFile(join(fresh, name), encodeSafetensors(values, { format: "pt" }));
+  const weights: Record<string, HostTensor> = {};
+  for (const [name, variable] of model.parameters.entries()) {
+    weights[name] = await hostTensor(variable);
+  }
+  await tensors("model.safetensors", weights);
+  if (optimizer) await tensors("optimizer.safetensors", await optimizer.save());
+  await json("config.json", model.config);
+  await json("tokenizer.json", tokenizer.toJSON());
+  const memory = optimizer && { steps: optimizer.steps, options: optimizer.options };
+  await json("state.json", {
+    step: state?.step ?? optimizer?.steps ?? 0,
+    optimizer: memory,
+    trainer: state,
+  });
+  await changePlaces(fresh, folder);
+}
+
+// cell: checkpoint-folders f7b259f5
+async function requireReplaceable(folder: string): Promise<void> {
+  const names = await namesIn(folder);
+  if (names.length > 0 && !names.includes("model.safetensors")) {
+    throw new Error(
+      `${folder} holds other files (${
+        names[0]
+      } …) and no checkpoint: save into a folder of its own`,
+    );
+  }
+}
+
+async function changePlaces(fresh: string, folder: string): Promise<void> {
+  const before = `${folder}.before`;
+  await Deno.remove(before, { recursive: true }).catch(() => {});
+  const hadOne = await Deno.rename(folder, before).then(() => true, () => false);
+  await Deno.rename(fresh, folder);
+  if (!hadOne) return;
+  const written = ["optimizer.safetensors", ...await namesIn(folder)];
+  for (const name of await namesIn(before)) {
+    if (!written.includes(name)) await Deno.rename(join(before, name), join(folder, name));
+  }
+  await Deno.remove(before, { recursive: true });
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+// cell: checkpoint-load e5d54872
+/** A checkpoint in memory. */
+export interface Checkpoint extends CheckpointContents {
+  /** How many steps the model was trained. */
+  step: number;
+}
+
+/**
+ * Loads a checkpoint.
+ *
+ * @param folder as given to `saveCheckpoint`
+ * @param options withOptimizer: also what is needed to train on (twice the weights' memory)
+ * @throws Error if there is none, naming the folder; or if a tensor is missing, unknown or of another shape, naming it
+ */
+export async function loadCheckpoint(
+  folder: string,
+  { withOptimizer = false }: { withOptimizer?: boolean } = {},
+): Promise<Checkpoint> {
+  const at = await findCheckpoint(folder);
+  const json = async (name: string) => JSON.parse(await Deno.readTextFile(join(at, name)));
+  const tensors = async (name: string) =>
+    decodeSafetensors(await Deno.readFile(join(at, name))).tensors;
+  const model = new GPT(await json("config.json"));
+  loadWeights(model, await tensors("model.safetensors"));
+  const tokenizer = await loadTokenizer(join(at, "tokenizer.json"));
+  const { step, optimizer: memory, trainer: state } = await json("state.json");
+  if (!withOptimizer || !memory) return { model, tokenizer, step, state };
+  const optimizer = new AdamW(model.parameters, memory.options);
+  optimizer.load(await tensors("optimizer.safetensors"), memory.steps);
+  return { model, tokenizer, step, state, optimizer };
+}
+
+async function findCheckpoint(folder: string): Promise<string> {
+  // A program that died while two folders changed places leaves the older one under its second name.
+  for (const place of [folder, `${folder}.before`]) {
+    if ((await namesIn(place)).includes("model.safetensors")) return place;
+  }
+  throw new Error(`no checkpoint in ${folder}: chapter 05 saves one, run it first`);
+}
+
+// cell: trainer 0c90c915
+/** What `Trainer.run` tells about a step that was made. */
+export interface StepReport {
+  /** How many steps are done. */
+  step: number;
+  /** Nats per token. */
+  loss: number;
+  learningRate: number;
+  /** Before clipping. */
+  gradientNorm: number;
+  /** Mean over the run so far. */
+  tokensPerSecond: number;
+}
+
+/** How to follow and end a run. */
+export interface RunOptions {
+  /** Stop after this many steps in all; the settings' steps unless told. */
+  until?: number;
+  /** Asked before every step: true ends the run. */
+  stop?: () => boolean;
+  onStep?: (report: StepReport) => void | Promise<void>;
+  onEvaluation?: (report: { step: number; loss: number }) => void | Promise<void>;
+}
+
+/** What a trainer works with: model, texts, and settings as in `TrainSettings`. */
+export interface TrainerOptions extends Partial<TrainSettings> {
+  model: GPT;
+  train: Tokens;
+  /** Without it nothing is evaluated. */
+  validation?: Tokens;
+  /** Only needed to save. */
+  tokenizer?: TextTokenizer;
+  /** One that has been used before, when a run is resumed. */
+  optimizer?: AdamW;
+  steps: number;
+}
+
+/**
+ * Trains a GPT. The same seed gives the same run, and so does a run in two halves with a checkpoint between.
+ *
+ * @example await new Trainer({ model, train, validation, steps: 500 }).run({ onStep: ({ loss }) => console.log(loss) })
+ */
+export class Trainer {
+  readonly model: GPT;
+  readonly settings: TrainSettings;
+  readonly optimizer: AdamW;
+  readonly #options: TrainerOptions;
+  readonly #rate: (step: number) => number;
+  #history: TrainHistory = { loss: [], learningRate: [], gradientNorm: [], validation: [] };
+  #batches: BatchSampler;
+  #dropout: Random;
+  #seconds = 0;
+
+  /** @throws RangeError if a setting makes no sense, naming it */
+  constructor(options: TrainerOptions) {
+    const { model, train, validation: _validation, tokenizer: _tokenizer, optimizer, ...given } =
+      options;
+    this.model = model;
+    this.#options = options;
+    this.settings = trainSettings({ blockSize: model.config.blockSize, ...given });
+    const { learningRate: peak, minLearningRate: floor, warmup, steps } = this.settings;
+    this.#rate = cosineSchedule({ peak, floor, warmup, steps });
+    this.optimizer = optimizer ?? new AdamW(model.parameters, this.settings);
+    const random = new Random(this.settings.seed);
+    this.#dropout = random.fork();
+    this.#batches = new BatchSampler(train, { ...this.settings, random });
+  }
+
+  /**
+   * A trainer that goes on where the one that saved the checkpoint stood.
+   *
+   * @param checkpoint loaded with `withOptimizer`
+   * @param texts the same as before
+   * @throws Error if the checkpoint holds no run, or the training text has another length than it had
+   */
+  static resume(
+    { model, tokenizer, optimizer, state }: Checkpoint,
+    texts: { train: Tokens; validation?: Tokens },
+  ): Trainer {
+    if (!state || !optimizer) {
+      throw new Error("this checkpoint holds no run: load it with { withOptimizer: true }");
+    }
+    if (texts.train.length !== state.trainTokens) {
+      throw new Error(
+        `the run was on a text of ${state.trainTokens} tokens, this one has ${texts.train.length}`,
+      );
+    }
+    const trainer = new Trainer({ ...state.settings, ...texts, model, tokenizer, optimizer });
+    trainer.#history = structuredClone(state.history);
+    trainer.#seconds = state.seconds;
+    trainer.#dropout = Random.fromState(state.random.dropout);
+    const random = Random.fromState(state.random.batches);
+    trainer.#batches = new BatchSampler(texts.train, { ...state.settings, random });
+    return trainer;
+  }
+
+  /** How many steps are done. */
+  get step(): number {
+    return this.#history.loss.length;
+  }
+
+  /** The curves so far. */
+  get history(): Readonly<TrainHistory> {
+    return this.#history;
+  }
+
+  /** Seconds spent on steps so far. */
+  get seconds(): number {
+    return this.#seconds;
+  }
+
+  /** Training speed so far. */
+  get tokensPerSecond(): number {
+    const { batchSize, blockSize, accumulate } = this.settings;
+    return this.#seconds === 0 ? 0 : this.step * batchSize * blockSize * accumulate / this.#seconds;
+  }
+
+  /**
+   * Trains until the last step, until `stop` says so, or until the Stop button (SIGINT) is pressed.
+   *
+   * @returns whether it was stopped before `until`
+   * @throws Error if the loss is no longer a number
+   */
+  async run(
+    { until = this.settings.steps, stop, onStep, onEvaluation }: RunOptions = {},
+  ): Promise<{ stopped: boolean }> {
+    const button = listenForStop();
+    try {
+      if (this.step === 0) await this.#look(onEvaluation);
+      while (this.step < until) {
+        if (button.pressed || stop?.()) return { stopped: true };
+        await this.#advance(until);
+        await onStep?.(this.#report());
+        if (this.#isLookDue()) await this.#look(onEvaluation);
+      }
+      return { stopped: false };
+    } finally {
+      button.release();
+    }
+  }
+
+  /** Makes one step, or on a graphics card several, and reads what they gave. */
+  async #advance(until: number): Promise<void> {
+    const start = performance.now();
+    const { evaluateEvery } = this.settings;
+    const toNextLook = evaluateEvery - this.step % evaluateEvery;
+    const count = Math.min(tf.getBackend() === "webgpu" ? 10 : 1, toNextLook, until - this.step);
+    const rates = Array.from({ length: count }, (_, i) => this.#rate(this.step + i));
+    const numbers = await readScalars(rates.flatMap((rate) => this.#move(rate)));
+    for (const [i, learningRate] of rates.entries()) {
+      const [loss, gradientNorm] = numbers.slice(2 * i, 2 * i + 2);
+      this.#history.loss.push(loss);
+      this.#history.learningRate.push(learningRate);
+      this.#history.gradientNorm.push(gradientNorm);
+      if (!Number.isFinite(loss)) {
+        throw new Error(`the loss is ${loss} at step ${this.step}: try a lower learningRate`);
+      }
+    }
+    this.#seconds += (performance.now() - start) / 1000;
+    await new Promise((resolve) => setTimeout(resolve)); // lets the Stop button be heard
+  }
+
+  /** One step; gives the loss and the length of the gradient. */
+  #move(learningRate: number): tf.Scalar[] {
+    return tf.tidy(() => {
+      const { loss, gradients } = lossAndGradients(this.model, this.#draw(), this.#dropout);
+      const clipped = clipByGlobalNorm(gradients, this.settings.clip);
+      this.optimizer.step(clipped.gradients, learningRate);
+      return [loss, clipped.norm];
+    });
+  }
+
+  *#draw(): Generator<Batch> {
+    for (let i = 0; i < this.settings.accumulate; i++) yield this.#batches.next();
+  }
+
+  #isLookDue(): boolean {
+    return this.step % this.settings.evaluateEvery === 0 || this.step === this.settings.steps;
+  }
+
+  async #look(onEvaluation: RunOptions["onEvaluation"]): Promise<void> {
+    if (!this.#options.validation) return;
+    const loss = await evaluate(this.model, this.#options.validation, {
+      windows: this.settings.evaluateWindows,
+    });
+    this.#history.validation.push({ step: this.step, loss });
+    await onEvaluation?.({ step: this.step, loss });
+  }
+
+  #report(): StepReport {
+    const { loss, learningRate, gradientNorm } = this.#history;
+    return {
+      step: this.step,
+      loss: loss.at(-1)!,
+      learningRate: learningRate.at(-1)!,
+      gradientNorm: gradientNorm.at(-1)!,
+      tokensPerSecond: this.tokensPerSecond,
+    };
+  }
+
+  /**
+   * Saves all that is needed to go on from here; see `Trainer.resume`.
+   *
+   * @throws Error if the trainer was given no tokenizer
+   */
+  async save(folder: string): Promise<void> {
+    const { tokenizer, train } = this.#options;
+    if (!tokenizer) {
+      throw new Error("a checkpoint holds a tokenizer, and this trainer was given none");
+    }
+    const state: TrainerState = {
+      settings: this.settings,
+      step: this.step,
+      seconds: this.#seconds,
+      history: this.#history,
+      random: { batches: this.#batches.options.random.state, dropout: this.#dropout.state },
+      trainTokens: train.length,
+    };
+    await saveCheckpoint(folder, {
+      model: this.model,
+      tokenizer,
+      optimizer: this.optimizer,
+      state,
+    });
+  }
+}
+
+// cell: trainer-helpers 4745028f
+/** Reads many scalars with one transfer, and disposes of them. */
+async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
+  const together = tf.stack(scalars);
+  const values = Array.from(await together.data());
+  tf.dispose([together, ...scalars]);
+  return values;
+}
+
+/** The Stop button of Jupyter, and Ctrl-C: both are the signal SIGINT. */
+function listenForStop(): { readonly pressed: boolean; release(): void } {
+  let pressed = false;
+  const onStop = () => void (pressed = true);
+  Deno.addSignalListener("SIGINT", onStop);
+  return {
+    get pressed() {
+      return pressed;
+    },
+    release: () => Deno.removeSignalListener("SIGINT", onStop),
+  };
+}
+
+// cell: curves d80abab6
+/**
+ * Running mean, for curves that one wants to read: each value is the mean of itself and of those before it, `span` at most.
+ *
+ * @throws RangeError if span is not a whole number of at least 1
+ * @example smooth([4, 2, 6], 2) // [4, 3, 4]
+ */
+export function smooth(values: number[], span: number): number[] {
+  if (!(Number.isInteger(span) && span >= 1)) {
+    throw new RangeError(`span must be 1 or more, got ${span}`);
+  }
+  let sum = 0;
+  return values.map((value, i) => {
+    sum += value - (values[i - span] ?? 0);
+    return sum / Math.min(span, i + 1);
+  });
+}

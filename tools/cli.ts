@@ -1,0 +1,108 @@
+/** What the command-line programs share: flags that are checked, and how to say that one is wrong. */
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { findChapter, listChapters, NotebookError, NOTEBOOKS } from "./notebook.ts";
+
+/** A command line that makes no sense; the message says what would. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/**
+ * Reads flags and names.
+ *
+ * @throws UsageError naming the flag and the nearest that there is
+ */
+export function readFlags<T extends ParseArgsOptionsConfig>(args: string[], options: T) {
+  const flags = Object.keys(options).map((name) => `--${name}`);
+  for (const arg of args.slice(0, args.includes("--") ? args.indexOf("--") : undefined)) {
+    const flag = arg.replace(/=.*/, "");
+    if (!flag.startsWith("-") || flag === "-") continue;
+    if (!flags.includes(flag)) throw new UsageError(`no flag ${flag}${suggest(flag, flags)}`);
+  }
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message.split(". ")[0]);
+  }
+}
+
+/**
+ * The one of `allowed` that `value` is.
+ *
+ * @throws UsageError naming the value, the nearest and all that are allowed
+ */
+export function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value);
+  if (found === undefined) {
+    throw new UsageError(
+      `${what} must be one of ${allowed.join(", ")}, got "${value}"${suggest(value, allowed)}`,
+    );
+  }
+  return found;
+}
+
+/**
+ * A positive number from a flag.
+ *
+ * @throws UsageError naming the flag and the value
+ */
+export function positive(flag: string, value: string): number {
+  const number = Number(value);
+  if (!(number > 0)) throw new UsageError(`${flag} must be a number above 0, got "${value}"`);
+  return number;
+}
+
+/**
+ * Paths of the chapters that a person names: `03`, `03-attention`, `03,05`.
+ *
+ * @throws UsageError naming the nearest and all that there are
+ */
+export function chapterFiles(names: string[], folder = NOTEBOOKS): string[] {
+  return names.flatMap((name) => name.split(",")).filter(Boolean).map((name) => {
+    try {
+      const file = findChapter(name, folder);
+      if (!existsSync(file)) throw new Error(`no file ${file}`);
+      return file;
+    } catch (error) {
+      const known = listChapters(folder).map((path) => basename(path, ".ipynb"));
+      throw new UsageError((error as Error).message + suggest(name, known));
+    }
+  });
+}
+
+/** `; did you mean …?` for the nearest of `known`, or nothing if none is near. */
+export function suggest(word: string, known: readonly string[]): string {
+  const [nearest] = known.map((one) => ({ one, far: distance(word, one) })).sort((a, b) =>
+    a.far - b.far
+  );
+  return nearest && nearest.far <= Math.max(2, word.length / 3)
+    ? `; did you mean ${nearest.one}?`
+    : "";
+}
+
+/** Levenshtein's distance: how many letters must be added, dropped or changed. */
+export function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length];
+}
+
+/** Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook with 1. */
+export async function runProgram(usage: string, main: () => Promise<number>): Promise<never> {
+  try {
+    Deno.exit(await main());
+  } catch (error) {
+    if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`);
+    else if (error instanceof NotebookError) console.error(error.message);
+    else throw error;
+    Deno.exit(error instanceof UsageError ? 2 : 1);
+  }
+}

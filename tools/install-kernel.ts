@@ -1,0 +1,90 @@
+/**
+ * Makes the Deno kernel known to Jupyter and VS Code: `deno task kernel`.
+ *
+ * Unlike `deno jupyter --install` it turns colours off (they would be saved as control characters), and it points at
+ * a Deno that stays: the one that npx downloaded lies in a cache that npm may empty, so that one is linked (or copied)
+ * into the kernel's own folder.
+ */
+import { homedir } from "node:os";
+import { basename, join } from "node:path";
+import { readFlags, runProgram } from "./cli.ts";
+
+const USAGE = `usage: deno task kernel
+
+Writes the kernel "deno" into Jupyter's data folder: $JUPYTER_DATA_DIR, or the one of this system's users.`;
+
+/** What Jupyter knows of a kernel: https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs */
+export interface KernelSpec {
+  argv: string[];
+  display_name: string;
+  language: string;
+  env?: Record<string, string>;
+}
+
+/** The folder in which Jupyter looks for the kernel "deno". */
+export function kernelFolder(): string {
+  return join(jupyterData(), "kernels", "deno");
+}
+
+function jupyterData(): string {
+  const told = Deno.env.get("JUPYTER_DATA_DIR");
+  if (told) return told;
+  if (Deno.build.os === "darwin") return join(homedir(), "Library", "Jupyter");
+  const folder = Deno.build.os === "windows" ? "APPDATA" : "XDG_DATA_HOME";
+  return join(Deno.env.get(folder) || join(homedir(), ".local", "share"), "jupyter");
+}
+
+/** The kernel "deno" that is installed, or undefined; it may be another program's. */
+export async function installedKernel(): Promise<KernelSpec | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(join(kernelFolder(), "kernel.json")));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Installs the kernel.
+ *
+ * @returns the file that was written and the Deno that it starts
+ */
+export async function installKernel(): Promise<{ file: string; deno: string }> {
+  const folder = kernelFolder();
+  await Deno.mkdir(folder, { recursive: true });
+  const deno = isTemporary(Deno.execPath()) ? await keep(Deno.execPath(), folder) : Deno.execPath();
+  const spec: KernelSpec = {
+    argv: [deno, "jupyter", "--kernel", "--conn", "{connection_file}"],
+    display_name: "Deno",
+    language: "typescript",
+    env: { NO_COLOR: "1" },
+  };
+  const file = join(folder, "kernel.json");
+  await Deno.writeTextFile(file, JSON.stringify(spec, null, 2) + "\n");
+  return { file, deno };
+}
+
+function isTemporary(path: string): boolean {
+  return /[\\/](_npx|_cacache|dlx-[^\\/]*|node_modules)[\\/]/.test(path);
+}
+
+/** Links a program into a folder, which costs no space; copies it where the folder is on another disk. */
+async function keep(program: string, folder: string): Promise<string> {
+  const kept = join(folder, basename(program));
+  const fresh = `${kept}.${Deno.pid}`;
+  await Deno.link(program, fresh).catch(() => Deno.copyFile(program, fresh));
+  await Deno.rename(fresh, kept); // a kernel that runs now keeps the old file
+  return kept;
+}
+
+async function main(): Promise<number> {
+  const { values } = readFlags(Deno.args, { help: { type: "boolean" } });
+  if (values.help) return console.log(USAGE), 0;
+  const before = await installedKernel();
+  const { file, deno } = await installKernel();
+  console.log(`✓ wrote ${file}\n  it starts ${deno} ${Deno.version.deno}`);
+  if (before && before.argv?.[0] !== deno) console.log(`  before, it started ${before.argv?.[0]}`);
+  console.log('  In JupyterLab or VS Code choose the kernel "Deno".');
+  return 0;
+}
+
+if (import.meta.main) await runProgram(USAGE, main);
