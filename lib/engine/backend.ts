@@ -4,7 +4,8 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { registerWasmBackend } from "./wasm.ts";
-import { registerWebgpuBackend, requestAdapter } from "./webgpu.ts";
+import { registerWebgpuBackend } from "./webgpu/backend.ts";
+import { requestAdapter } from "./webgpu/device.ts";
 
 const BACKENDS = ["webgpu", "wasm", "cpu"] as const;
 

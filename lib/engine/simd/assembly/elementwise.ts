@@ -1,5 +1,6 @@
 /** Elementwise operations with broadcasting, sums over axes, and strided copies. */
-import { exp, firstLanes, log, storeLanes, sumLanes, tanh } from "./vector";
+import { exp, log, storeLanes, tanh } from "./vector";
+import { rowSum } from "./norm";
 import { address, float, floats, integer } from "./job";
 import { Binary, BLOCK, COLUMN_GROUP, Unary } from "./codes";
 
@@ -31,13 +32,10 @@ function applyUnary(operation: i32, x: v128): v128 {
 
 /** Units: blocks of elements. Arguments: operation, x, y, size. */
 export function unary(begin: i32, end: i32): void {
-  const operation = integer(0), size = integer(3);
-  for (let i = begin * BLOCK; i < min(end * BLOCK, size); i += 4) {
-    storeLanes(
-      address(2) + floats(i),
-      applyUnary(operation, v128.load(address(1) + floats(i))),
-      size - i,
-    );
+  const operation = integer(0), x = address(1), y = address(2), size = integer(3);
+  const last = min(end * BLOCK, size);
+  for (let i = begin * BLOCK; i < last; i += 4) {
+    storeLanes(y + floats(i), applyUnary(operation, v128.load(x + floats(i))), size - i);
   }
 }
 
@@ -112,35 +110,36 @@ export function binary(begin: i32, end: i32): void {
 
 /** Units: rows. Arguments: x, y, width, factor. y[i] = factor times the sum of row i. */
 export function sumRows(begin: i32, end: i32): void {
-  const width = integer(2), factor = float(3);
+  const x = address(0), y = address(1), width = integer(2), factor = float(3);
   for (let i = begin; i < end; i++) {
-    const x = address(0) + floats(i * width);
-    let sum = f32x4.splat(0);
-    for (let j = 0; j < width; j += 4) {
-      sum = f32x4.add(sum, v128.and(v128.load(x + floats(j)), firstLanes(width - j)));
-    }
-    store<f32>(address(1) + floats(i), sumLanes(sum) * factor);
+    store<f32>(y + floats(i), rowSum(x + floats(i * width), width) * factor);
   }
 }
 
 /**
- * Units: groups of columns of matrices. Arguments: x [.., rows, width], y [.., width], width, factor, rows.
+ * Units: groups of 16 columns of matrices. Arguments: x [.., rows, width], y [.., width], width, factor, rows.
  * y = factor times the sum of the rows.
  */
 export function sumColumns(begin: i32, end: i32): void {
-  const width = integer(2),
-    factor = f32x4.splat(float(3)),
+  const x = address(0),
+    y = address(1),
+    width = integer(2),
     rows = integer(4),
     rowBytes = floats(width);
-  const across = (width + COLUMN_GROUP - 1) / COLUMN_GROUP;
+  const factor = f32x4.splat(float(3)), across = (width + COLUMN_GROUP - 1) / COLUMN_GROUP;
   for (let unit = begin; unit < end; unit++) {
-    const matrix = unit / across, first = unit % across * COLUMN_GROUP;
-    for (let j = first; j < min(first + COLUMN_GROUP, width); j += 4) {
-      let x = address(0) + floats(matrix * rows * width + j);
-      let sum = f32x4.splat(0);
-      for (let i = 0; i < rows; i++, x += rowBytes) sum = f32x4.add(sum, v128.load(x));
-      storeLanes(address(1) + floats(matrix * width + j), f32x4.mul(sum, factor), width - j);
+    const matrix = unit / across, j = unit % across * COLUMN_GROUP, rest = width - j;
+    let from = x + floats(matrix * rows * width + j);
+    let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+    for (let i = 0; i < rows; i++, from += rowBytes) {
+      s0 = f32x4.add(s0, v128.load(from)), s1 = f32x4.add(s1, v128.load(from, 16));
+      s2 = f32x4.add(s2, v128.load(from, 32)), s3 = f32x4.add(s3, v128.load(from, 48));
     }
+    const to = y + floats(matrix * width + j);
+    storeLanes(to, f32x4.mul(s0, factor), rest);
+    if (rest > 4) storeLanes(to + 16, f32x4.mul(s1, factor), rest - 4);
+    if (rest > 8) storeLanes(to + 32, f32x4.mul(s2, factor), rest - 8);
+    if (rest > 12) storeLanes(to + 48, f32x4.mul(s3, factor), rest - 12);
   }
 }
 

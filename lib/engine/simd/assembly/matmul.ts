@@ -6,7 +6,7 @@
  * the order in which the tile reads them, which also undoes a transpose. Packing may read up to 7 floats past the end of
  * a row: those belong to columns and rows that are never stored.
  */
-import { fma } from "./vector";
+import { fma, storeLanes } from "./vector";
 import { address, floats, integer, scratch } from "./job";
 import { PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes";
 
@@ -109,12 +109,17 @@ function edgeTile(
   columns: i32,
 ): void {
   const aside = scratch + EDGE;
-  const width = floats(columns);
   if (start == Start.Sum) {
-    for (let i = 0; i < rows; i++) memory.copy(aside + i * TILE_COLUMNS * 4, c + i * stride, width);
+    for (let i = 0; i < rows; i++) copyRow(c + i * stride, aside + i * TILE_COLUMNS * 4, columns);
   }
   tile(depth, a, b, aside, TILE_COLUMNS * 4, start, bias);
-  for (let i = 0; i < rows; i++) memory.copy(c + i * stride, aside + i * TILE_COLUMNS * 4, width);
+  for (let i = 0; i < rows; i++) copyRow(aside + i * TILE_COLUMNS * 4, c + i * stride, columns);
+}
+
+/** Copies up to 8 floats. */
+function copyRow(from: usize, to: usize, count: i32): void {
+  storeLanes(to, v128.load(from), count);
+  if (count > 4) storeLanes(to + 16, v128.load(from, 16), count - 4);
 }
 
 /** Copies 6 rows (the last one again where there are fewer) of `depth` floats into the order [depth][6]. */

@@ -6,12 +6,8 @@ import { address, floats, integer } from "./job";
 function largest(x: usize, width: i32): f32 {
   let most = f32x4.splat(-Infinity);
   for (let j = 0; j < width; j += 4) {
-    const v = v128.bitselect(
-      v128.load(x + floats(j)),
-      f32x4.splat(-Infinity),
-      firstLanes(width - j),
-    );
-    most = f32x4.max(most, v);
+    const v = v128.load(x + floats(j));
+    most = f32x4.max(most, v128.bitselect(v, f32x4.splat(-Infinity), firstLanes(width - j)));
   }
   return maxLanes(most);
 }
@@ -31,8 +27,8 @@ function sumExp(x: usize, shift: f32, width: i32, to: usize): f32 {
 /** Units: rows. Arguments: x, y, width. */
 export function softmax(begin: i32, end: i32): void {
   const width = integer(2), rowBytes = floats(width);
-  for (let i = begin; i < end; i++) {
-    const x = address(0) + i * rowBytes, y = address(1) + i * rowBytes;
+  let x = address(0) + begin * rowBytes, y = address(1) + begin * rowBytes;
+  for (let i = begin; i < end; i++, x += rowBytes, y += rowBytes) {
     const factor = f32x4.splat(1 / sumExp(x, largest(x, width), width, y));
     for (let j = 0; j < width; j += 4) {
       storeLanes(y + floats(j), f32x4.mul(v128.load(y + floats(j)), factor), width - j);
@@ -42,9 +38,9 @@ export function softmax(begin: i32, end: i32): void {
 
 /** Units: rows. Arguments: x, y, width. y[i] = the largest number of row i. */
 export function maxRows(begin: i32, end: i32): void {
-  const width = integer(2);
+  const x = address(0), y = address(1), width = integer(2);
   for (let i = begin; i < end; i++) {
-    store<f32>(address(1) + floats(i), largest(address(0) + floats(i * width), width));
+    store<f32>(y + floats(i), largest(x + floats(i * width), width));
   }
 }
 
@@ -53,26 +49,26 @@ export function maxRows(begin: i32, end: i32): void {
  * A target outside [0, width) gives NaN.
  */
 export function crossEntropy(begin: i32, end: i32): void {
-  const width = integer(4), rowBytes = floats(width);
+  const logits = address(0), targets = address(1), losses = address(2), logSumExps = address(3);
+  const width = integer(4);
   for (let i = begin; i < end; i++) {
-    const x = address(0) + i * rowBytes, target = load<i32>(address(1) + (i << 2));
+    const x = logits + floats(i * width), target = load<i32>(targets + floats(i));
     const most = largest(x, width), logSumExp = most + logOne(sumExp(x, most, width, 0));
     const known = <u32> target < <u32> width;
-    store<f32>(address(2) + (i << 2), known ? logSumExp - load<f32>(x + floats(target)) : NaN);
-    store<f32>(address(3) + (i << 2), logSumExp);
+    store<f32>(losses + floats(i), known ? logSumExp - load<f32>(x + floats(target)) : NaN);
+    store<f32>(logSumExps + floats(i), logSumExp);
   }
 }
 
 /** Units: rows. Arguments: logits, targets (int32), logSumExps, dLosses, dLogits, width. */
 export function crossEntropyGrad(begin: i32, end: i32): void {
-  const width = integer(5), rowBytes = floats(width);
+  const logits = address(0), targets = address(1), logSumExps = address(2);
+  const dLosses = address(3), dLogits = address(4), width = integer(5);
   for (let i = begin; i < end; i++) {
-    const x = address(0) + i * rowBytes,
-      dx = address(4) + i * rowBytes,
-      target = load<i32>(address(1) + (i << 2));
-    const known = <u32> target < <u32> width;
-    const d: f32 = known ? load<f32>(address(3) + (i << 2)) : NaN;
-    const shift = v128.load_splat<f32>(address(2) + (i << 2));
+    const x = logits + floats(i * width), dx = dLogits + floats(i * width);
+    const target = load<i32>(targets + floats(i)), known = <u32> target < <u32> width;
+    const d: f32 = known ? load<f32>(dLosses + floats(i)) : NaN;
+    const shift = v128.load_splat<f32>(logSumExps + floats(i));
     for (let j = 0; j < width; j += 4) {
       const p = exp(f32x4.sub(v128.load(x + floats(j)), shift));
       storeLanes(dx + floats(j), f32x4.mul(p, f32x4.splat(d)), width - j);

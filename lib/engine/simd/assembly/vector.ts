@@ -34,13 +34,18 @@ function storeFirst(at: usize, v: v128, count: i32): void {
   if (count > 2) store<f32>(at, f32x4.extract_lane(v, 2), 8);
 }
 
+/** Each lane brought into [low, high]; NaN stays (pmin and pmax give their first operand then). */
+function clamp(x: v128, low: f32, high: f32): v128 {
+  return f32x4.pmax(f32x4.pmin(x, f32x4.splat(high)), f32x4.splat(low));
+}
+
 /**
  * e to the power of each lane, within 2 units in the last place; 0 below -87.3, infinity above 88.7, NaN stays.
  * Cephes' expf: x = n ln 2 + r, a polynomial for e^r, and n put into the exponent's bits.
  */
 export function exp(x: v128): v128 {
-  const clamped = f32x4.max(f32x4.min(x, f32x4.splat(88.8)), f32x4.splat(-87.4));
-  const n = f32x4.min(
+  const clamped = clamp(x, -87.4, 88.8);
+  const n = f32x4.pmin(
     f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896341))),
     f32x4.splat(127),
   );
@@ -100,13 +105,12 @@ export function logOne(x: f32): f32 {
   return f32x4.extract_lane(log(f32x4.splat(x)), 0);
 }
 
-/** The hyperbolic tangent of each lane, within a few units in the last place: Eigen's rational approximation. */
+/**
+ * The hyperbolic tangent of each lane, within 3e-7: the rational approximation of Eigen (MathFunctionsImpl.h), and
+ * exactly 1 or -1 where a float is too coarse for anything else.
+ */
 export function tanh(x: v128): v128 {
-  const c = f32x4.max(
-    f32x4.min(x, f32x4.splat(7.90531110763549805)),
-    f32x4.splat(-7.90531110763549805),
-  );
-  const s = f32x4.mul(c, c);
+  const c = clamp(x, -9, 9), s = f32x4.mul(c, c);
   let p = f32x4.splat(-2.76076847742355e-16);
   p = fma(p, s, f32x4.splat(2.00018790482477e-13));
   p = fma(p, s, f32x4.splat(-8.60467152213735e-11));
@@ -117,5 +121,7 @@ export function tanh(x: v128): v128 {
   let q = f32x4.splat(1.19825839466702e-06);
   q = fma(q, s, f32x4.splat(1.18534705686654e-04));
   q = fma(q, s, f32x4.splat(2.26843463243900e-03));
-  return f32x4.div(p, fma(q, s, f32x4.splat(4.89352518554385e-03)));
+  const value = f32x4.div(p, fma(q, s, f32x4.splat(4.89352518554385e-03)));
+  const limit = v128.or(v128.and(x, f32x4.splat(-0.0)), f32x4.splat(1));
+  return v128.bitselect(limit, value, f32x4.gt(f32x4.abs(x), f32x4.splat(8.3)));
 }

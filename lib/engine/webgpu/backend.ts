@@ -1,0 +1,252 @@
+/**
+ * tfjs's WebGPU backend, on a device of our own, with a short way to run shaders of our own: `dispatch`. They go into the same
+ * command stream as tfjs's, so the two can be mixed freely.
+ */
+import * as tf from "@tensorflow/tfjs";
+import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { type Adapter, openDevice } from "./device.ts";
+import { registerWebgpuKernels } from "./kernels.ts";
+import { loadShaders, type ShaderName } from "./shaders.ts";
+
+/** A shader to run: which one, and what is written in front of it and switched on in it. */
+export interface Shader {
+  name: ShaderName;
+  /** Constants by name, written in front of the shader as u32. */
+  constants?: Record<string, number>;
+  /** Lines to switch on: `//BIAS sum += …` stands only where "BIAS" is among them. */
+  options?: string[];
+}
+
+/** Numbers for a shader's uniform buffer, in order; f32 where it says so, else u32. */
+export type Uniforms = (number | { f32: number })[];
+
+/** What is private in tfjs's backend and needed to record into its command stream. */
+interface Internals {
+  commandEncoder: GPUCommandEncoder | null;
+  computePassEncoder: GPUComputePassEncoder | null;
+  commandQueueOwnedIds: WeakSet<object>;
+  dispatchCountInPass: number;
+  activeTimers: { name: string; query: Promise<number> }[] | null;
+  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown }>;
+  getQueryTime(): Promise<number>;
+}
+
+/** tfjs submits this many dispatches at once; memory of disposed tensors is free again after that. */
+const DISPATCHES_PER_SUBMIT = 64;
+
+/** Uniform buffers are kept by content, up to this many. */
+const MOST_UNIFORMS = 2000;
+
+/** The backend `webgpu`. Made by `registerWebgpuBackend`. */
+export class GpuBackend extends WebGPUBackend {
+  readonly #gpu: GPUDevice;
+  readonly #shaders: Record<ShaderName, string>;
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #uniforms = new Map<string, GPUBuffer>();
+  #failure: Error | undefined;
+  /** How many shaders were run since the backend was made, tfjs's included. */
+  dispatches = 0;
+
+  /** @param isReal false for software adapters, which want shaders without barriers */
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo,
+    shaders: Record<ShaderName, string>,
+    readonly isReal: boolean,
+  ) {
+    // deno-lint-ignore no-explicit-any
+    super(device as any, info as any);
+    this.#gpu = device;
+    this.#shaders = shaders;
+  }
+
+  get #inner(): Internals {
+    return this as unknown as Internals;
+  }
+
+  /** A new tensor on the device, with arbitrary contents, for a shader to fill. */
+  output(shape: number[], dtype: "float32" | "int32" = "float32"): tf.TensorInfo {
+    return this.makeTensorInfo(shape, dtype);
+  }
+
+  /**
+   * Runs a shader.
+   *
+   * @param tensors for its bindings 1, 2, …
+   * @param uniforms for its binding 0
+   * @param groups workgroups in x, y, z
+   * @throws Error with the compiler's message and line, if the shader is not valid WGSL
+   */
+  dispatch(
+    shader: Shader,
+    tensors: tf.TensorInfo[],
+    uniforms: Uniforms,
+    groups: [number, number?, number?],
+  ): void {
+    this.#throwFailure();
+    const pipeline = this.#pipeline(shader);
+    const buffers = [
+      this.#uniformBuffer(uniforms),
+      ...tensors.map((tensor) => this.bufferOf(tensor)),
+    ];
+    const bindGroup = this.#gpu.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+    const pass = this.#pass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(...groups);
+    this.#count(shader.name);
+  }
+
+  /** Enough workgroups for `count`, spread over two dimensions where one is too small. */
+  spread(count: number): [number, number] {
+    const most = this.#gpu.limits.maxComputeWorkgroupsPerDimension;
+    return count <= most ? [count, 1] : [most, Math.ceil(count / most)];
+  }
+
+  /** The buffer in which a tensor lies on the device; host numbers are brought there first. */
+  bufferOf(tensor: tf.TensorInfo): GPUBuffer {
+    this.uploadToGPU(tensor.dataId);
+    this.#inner.commandQueueOwnedIds.add(tensor.dataId);
+    return this.#inner.tensorMap.get(tensor.dataId).resource!;
+  }
+
+  /** Fills a tensor with zeros. */
+  clear(tensor: tf.TensorInfo): void {
+    const buffer = this.bufferOf(tensor);
+    this.#encoder().clearBuffer(buffer);
+  }
+
+  /** Copies tensors one after the other into one long tensor. */
+  concatenate(tensors: tf.TensorInfo[]): tf.TensorInfo {
+    const sizes = tensors.map(({ shape }) => tf.util.sizeFromShape(shape));
+    const whole = this.output([sizes.reduce((a, b) => a + b, 0)]);
+    const target = this.bufferOf(whole);
+    let at = 0;
+    for (const [i, tensor] of tensors.entries()) {
+      const source = this.bufferOf(tensor);
+      this.#encoder().copyBufferToBuffer(source, 0, target, 4 * at, 4 * sizes[i]);
+      at += sizes[i];
+    }
+    return whole;
+  }
+
+  override runWebGPUProgram(...args: Parameters<WebGPUBackend["runWebGPUProgram"]>): tf.TensorInfo {
+    this.#throwFailure();
+    this.dispatches++;
+    return super.runWebGPUProgram(...args);
+  }
+
+  override read(dataId: object): Promise<tf.backend_util.BackendValues> {
+    return super.read(dataId).then((values) => {
+      this.#throwFailure();
+      return values;
+    });
+  }
+
+  /** Called by the device when something went wrong: the next call into the backend throws it. */
+  fail(error: GPUError): void {
+    this.#failure ??= new Error(`WebGPU: ${error.message}`);
+  }
+
+  #throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
+  }
+
+  #encoder(): GPUCommandEncoder {
+    this.ensureCommandEncoderReady();
+    this.endComputePassEncoder();
+    return this.#inner.commandEncoder!;
+  }
+
+  #pass(): GPUComputePassEncoder {
+    this.ensureCommandEncoderReady();
+    return this.#inner.computePassEncoder ??= this.#inner.commandEncoder!.beginComputePass();
+  }
+
+  #count(name: string): void {
+    this.dispatches++;
+    if (++this.#inner.dispatchCountInPass < DISPATCHES_PER_SUBMIT) return;
+    this.endComputePassEncoder();
+    this.submitQueue();
+    void name;
+  }
+
+  #pipeline({ name, constants = {}, options = [] }: Shader): GPUComputePipeline {
+    const key = `${name} ${options.join()} ${Object.entries(constants).join()}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) this.#pipelines.set(key, pipeline = this.#compile(name, constants, options));
+    return pipeline;
+  }
+
+  #compile(
+    name: ShaderName,
+    constants: Record<string, number>,
+    options: string[],
+  ): GPUComputePipeline {
+    const head = Object.entries(constants).map(([key, value]) => `const ${key} = ${value}u;`).join(
+      " ",
+    );
+    const body = this.#shaders[name].replace(
+      /^( *)\/\/([A-Z]+) (.*)$/gm,
+      (_, indent, option, line) => options.includes(option) ? indent + line : "",
+    );
+    const module = this.#gpu.createShaderModule({ label: `${name}.wgsl`, code: `${head} ${body}` });
+    return this.#gpu.createComputePipeline({
+      label: name,
+      layout: "auto",
+      compute: { module, entryPoint: "main" },
+    });
+  }
+
+  #uniformBuffer(uniforms: Uniforms): GPUBuffer {
+    const key = uniforms.map((value) => typeof value === "number" ? value : `f${value.f32}`).join();
+    let buffer = this.#uniforms.get(key);
+    if (buffer) return buffer;
+    if (this.#uniforms.size >= MOST_UNIFORMS) this.#forgetUniforms();
+    const bytes = new DataView(new ArrayBuffer(Math.ceil(uniforms.length / 4) * 16));
+    uniforms.forEach((value, i) => {
+      if (typeof value === "number") bytes.setUint32(4 * i, value, true);
+      else bytes.setFloat32(4 * i, value.f32, true);
+    });
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    buffer = this.#gpu.createBuffer({ size: bytes.byteLength, usage });
+    this.#gpu.queue.writeBuffer(buffer, 0, bytes.buffer as ArrayBuffer);
+    this.#uniforms.set(key, buffer);
+    return buffer;
+  }
+
+  /** The recorded commands still need them: submitted first, then all are dropped. */
+  #forgetUniforms(): void {
+    this.#encoder();
+    this.submitQueue();
+    for (const buffer of this.#uniforms.values()) buffer.destroy();
+    this.#uniforms.clear();
+  }
+}
+
+let registered: Promise<void> | undefined;
+
+/** Makes the backend `webgpu` known to tfjs; its device is opened when the backend is first used. Done once. */
+export function registerWebgpuBackend(adapter: Adapter): Promise<void> {
+  return registered ??= register(adapter);
+}
+
+async function register(adapter: Adapter): Promise<void> {
+  const shaders = await loadShaders();
+  tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", DISPATCHES_PER_SUBMIT);
+  tf.removeBackend("webgpu");
+  tf.registerBackend("webgpu", async () => {
+    let backend: GpuBackend | undefined = undefined;
+    const device = await openDevice(
+      adapter,
+      (error) => (backend as GpuBackend | undefined)?.fail(error),
+    );
+    return backend = new GpuBackend(device, adapter.gpu.info, shaders, adapter.isReal);
+  }, 3);
+  registerWebgpuKernels();
+}
