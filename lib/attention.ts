@@ -6,7 +6,7 @@
  *
  * @module attention
  */
-// export: 7c91cf84, from notebooks/03-attention.ipynb
+// export: 58b8e253, from notebooks/03-attention.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import type { Random } from "lib/engine/random.ts";
@@ -73,7 +73,7 @@ export function scaledScores<T extends tf.Tensor>(q: T, k: T): T {
   return tf.tidy(() => tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(width))); // [..., Tq, Tk]
 }
 
-// cell: heads decf228c
+// cell: split-heads 1e1cec1a
 /**
  * Cuts each vector into one piece per head: head h gets columns h·D to (h+1)·D - 1, where D = C / nHead.
  *
@@ -93,6 +93,7 @@ export function splitHeads(x: tf.Tensor3D, nHead: number): tf.Tensor4D {
   });
 }
 
+// cell: merge-heads 1d22e9bb
 /**
  * Puts the heads' pieces side by side again: the inverse of `splitHeads`.
  *
@@ -164,7 +165,7 @@ export function attentionWeights(q: tf.Tensor4D, k: tf.Tensor4D, mask?: tf.Tenso
   });
 }
 
-// cell: scaled-dot-product ec13057f
+// cell: attention-options 31f849b9
 /** Settings of `scaledDotProductAttention`. */
 export interface AttentionOptions {
   /** Added to the scores, [Tq, Tk]: 0 where a query may look, -1e9 where not. */
@@ -175,6 +176,7 @@ export interface AttentionOptions {
   random?: Random;
 }
 
+// cell: scaled-dot-product f105bc70
 /**
  * Every query takes the average of the values, weighted by how well it fits their keys:
  * softmax(q · kᵀ / √D + mask) · v. From Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1.
@@ -197,7 +199,7 @@ export function scaledDotProductAttention(
   });
 }
 
-// cell: absorb-block b39b298c
+// cell: stream-state cdfe35a1
 /** What one query must remember between two blocks of keys; each has one row per query. */
 export interface StreamState {
   /** The largest score so far, [B, H, T, 1]. */
@@ -208,6 +210,7 @@ export interface StreamState {
   total: tf.Tensor;
 }
 
+// cell: absorb-block cea85ca3
 /**
  * Takes one more block of keys into a softmax average without having kept the earlier scores (online softmax,
  * Milakov & Gimelshein 2018). The average at any time is total / sum.
@@ -262,15 +265,7 @@ export function streamingAttention(
   });
 }
 
-// cell: interfaces 5f7bc80e
-/** What a model's forward pass may be told. */
-export interface ForwardOptions {
-  /** Present while training: dropout draws from it. Absent: nothing is dropped. */
-  random?: Random;
-  /** The keys and values of the tokens before, when text is continued token by token. */
-  cache?: ModelCache;
-}
-
+// cell: layer-cache 019bcc28
 /** The keys and values that one attention layer has seen so far. */
 export interface LayerCache {
   /** For how many tokens. */
@@ -279,6 +274,7 @@ export interface LayerCache {
   append(k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D };
 }
 
+// cell: model-cache f2516456
 /** One `LayerCache` for each layer of a model. */
 export interface ModelCache {
   /** For how many tokens. */
@@ -287,7 +283,16 @@ export interface ModelCache {
   layer(index: number): LayerCache;
 }
 
-// cell: split-qkv eaaa558a
+// cell: forward-options 543782de
+/** What a model's forward pass may be told. */
+export interface ForwardOptions {
+  /** Present while training: dropout draws from it. Absent: nothing is dropped. */
+  random?: Random;
+  /** The keys and values of the tokens before, when text is continued token by token. */
+  cache?: ModelCache;
+}
+
+// cell: causal-attention-options 43da9b83
 /** Settings of `causalAttention`. */
 export interface CausalAttentionOptions {
   /** Number of query heads, H. */
@@ -302,6 +307,7 @@ export interface CausalAttentionOptions {
   rotary?: boolean;
 }
 
+// cell: split-qkv 5ad1e54f
 /**
  * Queries, keys and values of each head, from the columns of one matrix product.
  *
@@ -350,7 +356,7 @@ export function causalAttention(qkv: tf.Tensor3D, options: CausalAttentionOption
   });
 }
 
-// cell: self-attention-class a2c43726
+// cell: self-attention-config 363f4cb4
 /** Settings of one attention layer. */
 export interface SelfAttentionConfig {
   /** Numbers per vector, C. */
@@ -369,6 +375,7 @@ export interface SelfAttentionConfig {
   nLayer?: number;
 }
 
+// cell: self-attention-class 7a779850
 /**
  * One attention layer: every token asks, every earlier token answers.
  * Parameters, in GPT-2's names and orientation: `c_attn.weight` [C, C + 2·Ckv], `c_attn.bias`, `c_proj.weight`

@@ -6,7 +6,7 @@
  *
  * @module embeddings
  */
-// export: d27e7efd, from notebooks/02-embeddings.ipynb
+// export: 75df5e25, from notebooks/02-embeddings.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import { Random } from "lib/engine/random.ts";
@@ -28,13 +28,43 @@ export function embed(table: tf.Tensor2D, ids: tf.Tensor): tf.Tensor {
   return tf.gather(table, ids); // [V, C], [...] -> [..., C]
 }
 
-// cell: project-to-2d e34deae9
+// cell: vector-helpers 3e7449dd
+function unit(vector: number[]): number[] {
+  const length = Math.hypot(...vector) || 1;
+  return vector.map((value) => value / length);
+}
+
+function dot(a: number[], b: number[]): number {
+  return a.reduce((total, value, i) => total + value * b[i], 0);
+}
+
+function sum(values: number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+// cell: strongest-direction 59e56f3f
+/** Power iteration: a vector multiplied by the matrix again and again turns towards its strongest direction. */
+function strongestDirection(matrix: number[][]): { axis: number[]; variance: number } {
+  let axis = unit([...new Random(1).normals(matrix.length)]); // random: at right angles to no direction that matters
+  for (let step = 0; step < 5000; step++) {
+    const next = unit(matrix.map((row) => dot(row, axis)));
+    const moved = Math.hypot(...next.map((value, i) => value - axis[i]));
+    axis = next;
+    if (moved < 1e-9) break;
+  }
+  const variance = dot(axis, matrix.map((row) => dot(row, axis)));
+  const largest = axis.reduce((a, b) => Math.abs(b) > Math.abs(a) ? b : a);
+  return { axis: axis.map((value) => value * Math.sign(largest)), variance };
+}
+
+// cell: projection 96fd8487
 /** Points in the plane, and the share of the variance that each of the two axes shows. */
 export interface Projection {
   points: [number, number][];
   shares: [number, number];
 }
 
+// cell: project-to-2d 1f78f8a8
 /**
  * The flattest honest picture of many-dimensional points: their first two principal components (PCA, Pearson 1901).
  * The same points always give the same picture: each axis is signed so that its largest entry is positive.
@@ -63,33 +93,6 @@ export function projectTo2d(rows: number[][]): Projection {
     row,
   ): [number, number] => [dot(row, first.axis), dot(row, second.axis)]);
   return { points, shares: [first.variance / total, second.variance / total] };
-}
-
-/** Power iteration: a vector multiplied by the matrix again and again turns towards its strongest direction. */
-function strongestDirection(matrix: number[][]): { axis: number[]; variance: number } {
-  let axis = unit([...new Random(1).normals(matrix.length)]); // random: at right angles to no direction that matters
-  for (let step = 0; step < 5000; step++) {
-    const next = unit(matrix.map((row) => dot(row, axis)));
-    const moved = Math.hypot(...next.map((value, i) => value - axis[i]));
-    axis = next;
-    if (moved < 1e-9) break;
-  }
-  const variance = dot(axis, matrix.map((row) => dot(row, axis)));
-  const largest = axis.reduce((a, b) => Math.abs(b) > Math.abs(a) ? b : a);
-  return { axis: axis.map((value) => value * Math.sign(largest)), variance };
-}
-
-function unit(vector: number[]): number[] {
-  const length = Math.hypot(...vector) || 1;
-  return vector.map((value) => value / length);
-}
-
-function dot(a: number[], b: number[]): number {
-  return a.reduce((total, value, i) => total + value * b[i], 0);
-}
-
-function sum(values: number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
 
 // cell: sinusoidal 818378eb
@@ -140,13 +143,14 @@ export function rotatePairs(
   return [turnedX, turnedY];
 }
 
-// cell: rotary-angles 229092bc
+// cell: rotary-angles-type 4ed7a333
 /** How far rotary positions turn each pair: cosines and sines, [T, D/2] each. */
 export interface RotaryAngles {
   cos: tf.Tensor2D;
   sin: tf.Tensor2D;
 }
 
+// cell: rotary-angles bcfa469d
 /**
  * The angles of rotary positions: pair i of position t turns by t · base^(-2i/D).
  * From Su et al. 2021, "RoFormer", section 3.2.2.
@@ -198,7 +202,7 @@ export function applyRotary(x: tf.Tensor4D, angles: RotaryAngles, start = 0): tf
   });
 }
 
-// cell: embeddings-class 3b9f64fa
+// cell: embeddings-config 8f856796
 /** Sizes of the first layer of a GPT. */
 export interface EmbeddingsConfig {
   /** Number of different tokens, V. */
@@ -211,6 +215,7 @@ export interface EmbeddingsConfig {
   position?: "learned" | "rotary";
 }
 
+// cell: embeddings-class 624cf38a
 /**
  * Token ids to vectors, with their positions: the first layer of a GPT.
  * Parameters: `transformer.wte.weight` [V, C] and, where positions are learned, `transformer.wpe.weight`

@@ -6,7 +6,7 @@
  *
  * @module sample
  */
-// export: cf7e1a0e, from notebooks/06-sample.ipynb
+// export: 2bf19d61, from notebooks/06-sample.ipynb
 
 import { Random } from "lib/engine/random.ts";
 import * as tf from "@tensorflow/tfjs";
@@ -36,7 +36,7 @@ export function greedyToken(logits: Float32Array): number {
   return best;
 }
 
-// cell: draw c6068ceb
+// cell: draw dc48082c
 /** A token that may come next, and its chance. */
 export interface Candidate {
   id: number;
@@ -44,6 +44,7 @@ export interface Candidate {
   probability: number;
 }
 
+// cell: draw-token f42ca7a8
 /**
  * Draws one of the candidates, each with its own chance: a dart thrown at a ruler of length 1.
  *
@@ -83,7 +84,7 @@ export function temperedSoftmax(logits: Float32Array, temperature = 1): Float64A
   return weights.map((weight) => weight / total);
 }
 
-// cell: rank 7f8eafe2
+// cell: rank cb8aae27
 /**
  * The tokens that may come next, the most likely first (equally likely ones by id). Tokens without any chance are
  * left out.
@@ -100,6 +101,7 @@ export function rankTokens(logits: Float32Array, temperature = 1): Candidate[] {
     .sort((a, b) => logits[b.id] - logits[a.id]);
 }
 
+// cell: rescale 28061f0b
 /** The same candidates with chances that add up to 1 again. */
 function rescale(candidates: Candidate[]): Candidate[] {
   const total = candidates.reduce((sum, { probability }) => sum + probability, 0);
@@ -189,7 +191,7 @@ export function penalizeRepeats(
   return adjusted;
 }
 
-// cell: sampling-options bf54d2fd
+// cell: sampling-options defdc97a
 /** How the next token is chosen. What is not given does nothing. */
 export interface SamplingOptions {
   /** ≥ 0, default 1: below 1 plays safe, above 1 takes risks; 0 is greedy. */
@@ -204,6 +206,7 @@ export interface SamplingOptions {
   repetitionPenalty?: number;
 }
 
+// cell: sample-token-options 850aff88
 /** What `sampleToken` takes: how to choose, and what the choice depends on. */
 export interface SampleTokenOptions extends SamplingOptions {
   /** The ids so far, prompt included; only the repetition penalty looks at them. */
@@ -212,7 +215,7 @@ export interface SampleTokenOptions extends SamplingOptions {
   random?: Random;
 }
 
-// cell: sampling-rules 0fea363d
+// cell: sampling-rules 454730fd
 type Rule = [isAllowed: (value: number) => boolean, allowed: string];
 
 const SAMPLING_RULES: Record<keyof SamplingOptions, Rule> = {
@@ -223,6 +226,7 @@ const SAMPLING_RULES: Record<keyof SamplingOptions, Rule> = {
   repetitionPenalty: [(value) => value > 0 && value < Infinity, "a finite number > 0"],
 };
 
+// cell: check-numbers a34dc01f
 /** Throws a RangeError that names the option, its value and what is allowed, unless each option given is allowed. */
 function checkNumbers(options: object, rules: Record<string, Rule>): void {
   const given = options as Record<string, unknown>;
@@ -234,7 +238,7 @@ function checkNumbers(options: object, rules: Record<string, Rule>): void {
   }
 }
 
-// cell: sample-token 05ea7aeb
+// cell: next-token-candidates 5882a289
 /**
  * The tokens that may be drawn under these options and their chances, the most likely first. The order of the steps
  * is Hugging Face's (transformers/generation/utils.py): repetition penalty, temperature, top-k, top-p, min-p.
@@ -256,6 +260,7 @@ export function nextTokenCandidates(
   return candidates;
 }
 
+// cell: sample-token 62e30e59
 /**
  * Chooses the next token from the logits of one position.
  *
@@ -374,7 +379,7 @@ export function idsToFeed(
   return { feed: restart ? window : window.slice(cached), restart };
 }
 
-// cell: next-logits be6bf682
+// cell: language-model f73bafe6
 /** What sampling needs of a model; `GPT` of lib/transformer.ts is one. */
 export interface LanguageModel {
   readonly config: { vocabSize: number; blockSize: number; nLayer: number };
@@ -382,6 +387,7 @@ export interface LanguageModel {
   forward(ids: tf.Tensor2D, options?: { cache?: ModelCache; lastOnly?: boolean }): tf.Tensor3D;
 }
 
+// cell: next-logits 254429a9
 /**
  * The model's scores for what follows a text. Of a text longer than the model's blockSize, it looks at the end.
  *
@@ -437,7 +443,7 @@ export function holdBack(
   return { shown: text.slice(0, start), held: text.slice(start), stopped: false };
 }
 
-// cell: generate-types b0bb211c
+// cell: prompt-tokenizer d9bbb7f1
 /** What sampling needs of a tokenizer; `Tokenizer` of lib/tokenizer.ts is one. */
 export interface PromptTokenizer {
   readonly vocabSize: number;
@@ -446,6 +452,7 @@ export interface PromptTokenizer {
   tokenBytes(id: number): Uint8Array;
 }
 
+// cell: generate-options 19ea901c
 /** How `generate` writes. */
 export interface GenerateOptions extends SamplingOptions {
   /** How many tokens to write at most, an integer ≥ 1, default 200. */
@@ -458,6 +465,7 @@ export interface GenerateOptions extends SamplingOptions {
   useCache?: boolean;
 }
 
+// cell: scored-token bf46186d
 /** One token of a text. */
 export interface ScoredToken {
   id: number;
@@ -503,7 +511,7 @@ export function generate(
   return write(model, tokenizer, ids, options);
 }
 
-// cell: generate-loop 5552f76f
+// cell: generate-loop 2e9893b7
 async function* write(
   model: LanguageModel,
   tokenizer: PromptTokenizer,
@@ -532,6 +540,7 @@ async function* write(
   }
 }
 
+// cell: log-sum-exp dc01fcfc
 /** log Σ exp(z), safe for logits of any size. */
 function logSumExp(logits: Float32Array): number {
   const top = logits[greedyToken(logits)];
@@ -591,7 +600,7 @@ export async function logProbabilities(
   return withTexts(tokenizer, ids, scores);
 }
 
-// cell: log-probabilities-parts d91d196e
+// cell: score-window f1838582
 /** Log-probability of each token of a window but the first, in one pass. */
 async function scoreWindow(
   model: LanguageModel,
@@ -612,6 +621,7 @@ async function scoreWindow(
   }
 }
 
+// cell: with-texts a57728fb
 /** Pairs each score with its token and the characters that it completed. */
 function withTexts(tokenizer: PromptTokenizer, ids: number[], scores: number[]): ScoredToken[] {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

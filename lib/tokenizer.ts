@@ -6,7 +6,7 @@
  *
  * @module tokenizer
  */
-// export: e9b3a554, from notebooks/01-tokenizer.ipynb
+// export: f04aff98, from notebooks/01-tokenizer.ipynb
 
 // cell: bytes-of 15a701f0
 /** A text as the model sees it: whole numbers from 0 to vocabSize - 1. */
@@ -223,7 +223,7 @@ export function learnMergesSlowly(
   return merges;
 }
 
-// cell: pair-map 7ab27b76
+// cell: pair-map a79b58f1
 /** What two neighbouring tokens become. */
 export interface Merges {
   /** The id that `left` followed by `right` becomes, or undefined if the two do not merge. */
@@ -274,11 +274,13 @@ export class PairMap implements Merges {
   }
 
   #grow(): void {
-    const old = [...this.entries()];
-    this.#keys = new Float64Array(2 * this.#keys.length).fill(-1);
-    this.#values = new Int32Array(this.#keys.length);
+    const keys = this.#keys, values = this.#values;
+    this.#keys = new Float64Array(2 * keys.length).fill(-1);
+    this.#values = new Int32Array(2 * keys.length);
     this.#size = 0;
-    for (const [left, right, value] of old) this.set(left, right, value);
+    for (let i = 0; i < keys.length; i++) {
+      if (keys[i] !== -1) this.set(Math.floor(keys[i] / 2 ** 24), keys[i] % 2 ** 24, values[i]);
+    }
   }
 }
 
@@ -303,7 +305,26 @@ export function mergeByRank(ids: TokenIds, merges: Merges): TokenIds {
   }
 }
 
-// cell: base ca192cbd
+// cell: binary a64a979c
+/** The UTF-8 bytes of a text as a string of characters 0 to 255. */
+export function binaryOf(text: string): string {
+  if (/^\p{ASCII}*$/u.test(text)) return text;
+  const bytes = utf8.encode(text);
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += 4096) {
+    binary += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  }
+  return binary;
+}
+
+/** The bytes that a string of characters 0 to 255 stands for. */
+export function bytesOfBinary(binary: string): Uint8Array {
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+// cell: base f89a4fa3
 /** How `encode` treats special tokens in the text. */
 export interface EncodeOptions {
   /** Special tokens that the text may contain: `"all"`, or their texts; none unless given. */
@@ -319,11 +340,11 @@ export abstract class TokenizerBase {
   /** The ids of a text. */
   abstract encode(text: string, options?: EncodeOptions): TokenIds;
   /**
-   * The bytes of one token; of a special token, its name's.
+   * The bytes of one token, as a string of characters 0 to 255; of a special token, its name's.
    *
    * @throws RangeError if no token has this id
    */
-  abstract tokenBytes(id: number): Uint8Array;
+  abstract tokenBinary(id: number): string;
   /** The tokenizer as a Hugging Face tokenizer.json. */
   abstract toJSON(): TokenizerJSON;
 
@@ -333,19 +354,23 @@ export abstract class TokenizerBase {
   }
 
   /**
+   * The bytes of one token; of a special token, its name's.
+   *
+   * @throws RangeError if no token has this id
+   */
+  tokenBytes(id: number): Uint8Array {
+    return bytesOfBinary(this.tokenBinary(id));
+  }
+
+  /**
    * The bytes that the ids stand for, which need not be valid UTF-8.
    *
    * @throws RangeError naming the id that no token has
    */
   decodeBytes(ids: Iterable<number>): Uint8Array {
-    const parts = Array.from(ids, (id) => this.tokenBytes(id));
-    const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    return bytes;
+    let binary = "";
+    for (const id of ids) binary += this.tokenBinary(id);
+    return bytesOfBinary(binary);
   }
 
   /**
@@ -404,13 +429,18 @@ export function refuseSpecialTokens(
   );
 }
 
-// cell: heap 5aab3f6a
+// cell: heap 2b6fb7ef
 /** A priority queue: `pop` gives the item that comes before all others. A binary heap. */
 export class Heap<T> {
   readonly #items: T[] = [];
 
   /** @param isBefore whether `a` must come out before `b` */
   constructor(readonly isBefore: (a: T, b: T) => boolean) {}
+
+  /** The item that `pop` would give, or undefined if there is none. */
+  get first(): T | undefined {
+    return this.#items[0];
+  }
 
   /** Adds an item. */
   push(item: T): void {
@@ -609,72 +639,88 @@ export function learnMerges(
   return merges;
 }
 
-// cell: long-word 8a3847f6
-/** Words with fewer bytes than this are merged by `mergeByRank`: the heap pays off only for longer ones. */
+// cell: long-word 6fcd2a9f
+/** Words with fewer bytes than this are merged by `mergeByRank`: the lists pay off only for longer ones. */
 const LONG_WORD = 64;
 
-/**
- * The same as `mergeByRank`, in time that grows with n log n for a word of n bytes.
- *
- * @param ids the word's bytes, as ids, fewer than 2^29
- */
-export function mergeLongWord(ids: TokenIds, merges: Merges): TokenIds {
-  const symbols = Int32Array.from(ids);
-  const next = symbols.map((_, at) => at + 1);
-  const previous = symbols.map((_, at) => at - 1);
-  const places = new Map<number, number[]>(); // where a pair starts, by the id that it would become
-  const ranks = new Heap<number>((a, b) => a < b); // the keys of `places`
-  const add = (made: number, at: number) => {
-    const list = places.get(made);
-    if (list) list.push(at);
+/** A word whose tokens know their neighbours, so that a merge moves nothing. */
+class LinkedWord {
+  readonly previous: Int32Array;
+  readonly #ids: Int32Array;
+  readonly #next: Int32Array;
+
+  constructor(ids: TokenIds, readonly merges: Merges) {
+    this.#ids = Int32Array.from(ids);
+    this.#next = this.#ids.map((_, place) => place + 1 < ids.length ? place + 1 : NONE);
+    this.previous = this.#ids.map((_, place) => place - 1);
+  }
+
+  /** What the token at this place and the next one would become. */
+  rankAt(place: number): number | undefined {
+    const second = place === NONE ? NONE : this.#next[place];
+    return second === NONE ? undefined : this.merges.get(this.#ids[place], this.#ids[second]);
+  }
+
+  /** The token at this place takes in the next one. */
+  merge(place: number, made: number): void {
+    const second = this.#next[place], after = this.#next[second];
+    this.#ids[place] = made;
+    this.#ids[second] = this.#next[second] = NONE;
+    this.#next[place] = after;
+    if (after !== NONE) this.previous[after] = place;
+  }
+
+  ids(): TokenIds {
+    return Array.from(this.#ids.filter((id) => id !== NONE));
+  }
+}
+
+/** The places of a word that wait to be merged, by rank. */
+class WaitingPlaces {
+  readonly #places = new Map<number, number[]>();
+  readonly #ranks = new Heap<number>((a, b) => a < b);
+
+  get lowestRank(): number | undefined {
+    return this.#ranks.first;
+  }
+
+  add(place: number, rank: number | undefined): void {
+    if (rank === undefined) return;
+    const places = this.#places.get(rank);
+    if (places) places.push(place);
     else {
-      places.set(made, [at]);
-      ranks.push(made);
-    }
-  };
-  const madeAt = (at: number) =>
-    symbols[at] === NONE || at < 0 || next[at] >= symbols.length
-      ? undefined
-      : merges.get(symbols[at], symbols[next[at]]);
-  const offer = (at: number) => {
-    const made = madeAt(at);
-    if (made !== undefined) add(made, at);
-  };
-  for (let at = 0; at < symbols.length; at++) offer(at);
-  for (let rank = ranks.pop(); rank !== undefined; rank = ranks.pop()) {
-    const list = Int32Array.from(places.get(rank)!).sort();
-    places.delete(rank);
-    for (const at of list) {
-      if (madeAt(at) !== rank) continue;
-      const second = next[at];
-      symbols[at] = rank;
-      symbols[second] = NONE;
-      next[at] = next[second];
-      if (next[at] < symbols.length) previous[next[at]] = at;
-      offer(previous[at]);
-      offer(at);
+      this.#places.set(rank, [place]);
+      this.#ranks.push(rank);
     }
   }
-  return Array.from(symbols.filter((symbol) => symbol !== NONE));
-}
 
-// cell: binary a64a979c
-/** The UTF-8 bytes of a text as a string of characters 0 to 255. */
-export function binaryOf(text: string): string {
-  if (/^\p{ASCII}*$/u.test(text)) return text;
-  const bytes = utf8.encode(text);
-  let binary = "";
-  for (let at = 0; at < bytes.length; at += 4096) {
-    binary += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  /** Takes out all places of the lowest rank, from left to right. */
+  takeLowest(): Int32Array {
+    const rank = this.#ranks.pop()!;
+    const places = Int32Array.from(this.#places.get(rank)!).sort();
+    this.#places.delete(rank);
+    return places;
   }
-  return binary;
 }
 
-/** The bytes that a string of characters 0 to 255 stands for. */
-export function bytesOfBinary(binary: string): Uint8Array {
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+/** The same as `mergeByRank`, in time that hardly grows faster than the word. */
+export function mergeLongWord(ids: TokenIds, merges: Merges): TokenIds {
+  const word = new LinkedWord(ids, merges);
+  const waiting = new WaitingPlaces();
+  for (let place = 0; place < ids.length; place++) waiting.add(place, word.rankAt(place));
+  for (let rank = waiting.lowestRank; rank !== undefined; rank = waiting.lowestRank) {
+    for (const place of waiting.takeLowest()) {
+      if (word.rankAt(place) !== rank) continue; // a neighbour has been merged meanwhile
+      if (waiting.lowestRank! <= rank) {
+        waiting.add(place, rank); // a merge made a pair that may have to go first
+        continue;
+      }
+      word.merge(place, rank);
+      waiting.add(word.previous[place], word.rankAt(word.previous[place]));
+      waiting.add(place, word.rankAt(place));
+    }
+  }
+  return word.ids();
 }
 
 // cell: split-special 5b0e089c
@@ -690,7 +736,7 @@ export function splitAtSpecials(text: string, specials: Iterable<string>): strin
   return text.split(new RegExp(`(${escaped.join("|")})`));
 }
 
-// cell: tokenizer 3b17c9e5
+// cell: tokenizer 0f47f79e
 /** What a `Tokenizer` is made of. */
 export interface TokenizerParts {
   /** Bytes of each token by id, as a string of characters 0 to 255; holes where no token has the id. */
@@ -743,7 +789,9 @@ export class Tokenizer extends TokenizerBase {
     this.#parts = parts;
     this.specialTokens = parts.specialTokens;
     this.#splitter = compilePattern(parts.pattern);
-    this.#specialNames = new Map([...this.specialTokens].map(([name, id]) => [id, name]));
+    this.#specialNames = new Map(
+      [...this.specialTokens].map(([name, id]) => [id, binaryOf(name)]),
+    );
     this.vocabSize = Math.max(parts.tokens.length - 1, ...this.specialTokens.values()) + 1;
     parts.tokens.forEach((token, id) => {
       if (token?.length === 1) this.#byteIds[token.charCodeAt(0)] = id;
@@ -863,11 +911,9 @@ export class Tokenizer extends TokenizerBase {
     return ids;
   }
 
-  tokenBytes(id: number): Uint8Array {
-    const token = this.#parts.tokens[id];
-    if (token !== undefined) return bytesOfBinary(token);
-    const name = this.#specialNames.get(id);
-    if (name !== undefined) return utf8.encode(name);
+  tokenBinary(id: number): string {
+    const token = this.#parts.tokens[id] ?? this.#specialNames.get(id);
+    if (token !== undefined) return token;
     throw new RangeError(`no token has id ${id}; ids run from 0 to ${this.vocabSize - 1}`);
   }
 
@@ -1108,7 +1154,7 @@ function bpeModel(vocab: [string, number][], merges: string[], ignoreMerges: boo
   };
 }
 
-// cell: json-read 6607c9ea
+// cell: json-read 4ba16ebe
 type Fields = Record<string, unknown>;
 
 function partsFromJSON(json: unknown): TokenizerParts {
@@ -1226,8 +1272,16 @@ function readPattern(preTokenizer: Fields): string {
     "pre_tokenizer must be ByteLevel without prefix space, or Split (Isolated) and then ByteLevel",
   );
   const { Regex } = fields(first.pattern, "the Split pattern");
-  demand(typeof Regex === "string" && Regex !== "", "the Split pattern must be a Regex");
+  demand(typeof Regex === "string" && isPattern(Regex), "the Split pattern must be a Regex");
   return Regex;
+}
+
+function isPattern(source: string): boolean {
+  try {
+    return source !== "" && compilePattern(source) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 // cell: json-file 626236ca
@@ -1261,7 +1315,7 @@ export async function* linesOf(chunks: Texts): AsyncGenerator<string> {
   if (rest) yield rest;
 }
 
-// cell: character ea02967d
+// cell: character b415763f
 /** One token per character (code point), in the order of their code points, as in nanoGPT's shakespeare_char. */
 export class CharacterTokenizer extends TokenizerBase {
   readonly specialTokens: ReadonlyMap<string, number> = new Map();
@@ -1316,9 +1370,9 @@ export class CharacterTokenizer extends TokenizerBase {
     });
   }
 
-  tokenBytes(id: number): Uint8Array {
+  tokenBinary(id: number): string {
     const character = this.characters[id];
-    if (character !== undefined) return utf8.encode(character);
+    if (character !== undefined) return binaryOf(character);
     throw new RangeError(`no token has id ${id}; ids run from 0 to ${this.vocabSize - 1}`);
   }
 
@@ -1348,7 +1402,8 @@ export class CharacterTokenizer extends TokenizerBase {
       characters[id] = character;
     }
     const isWhole = characters.length === vocab.length && !characters.includes(undefined!);
-    demand(isWhole, "model.vocab must number the characters from 0 on");
+    const isSingle = vocab.every(([character]) => [...character].length === 1);
+    demand(isWhole && isSingle, "model.vocab must number single characters, from 0 on");
     return new CharacterTokenizer(characters);
   }
 

@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: bb94c8f7, from notebooks/05-train.ipynb
+// export: be6ae354, from notebooks/05-train.ipynb
 
 import { dirname, join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
@@ -16,7 +16,7 @@ import type { Parameters } from "lib/engine/parameters.ts";
 import { GPT, loadWeights } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 
-// cell: token-file f1ca58f9
+// cell: token-pack 49947010
 /** Token ids, packed. */
 export type Tokens = Uint16Array | Uint32Array | Int32Array;
 
@@ -38,6 +38,7 @@ export function packTokens(ids: Iterable<number>, vocabSize: number): Tokens {
   return packed;
 }
 
+// cell: token-write 0b3da2b4
 /** Writes packed ids to a file: raw numbers, lowest byte first. Folders are made as needed. */
 export async function writeTokens(file: string, tokens: Tokens): Promise<void> {
   await Deno.mkdir(dirname(file), { recursive: true });
@@ -47,6 +48,7 @@ export async function writeTokens(file: string, tokens: Tokens): Promise<void> {
   );
 }
 
+// cell: token-read e2d142f5
 /**
  * Reads what `writeTokens` wrote for the same vocabulary.
  *
@@ -61,13 +63,14 @@ export async function readTokens(file: string, vocabSize: number): Promise<Token
   return packTokens(width === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer), vocabSize);
 }
 
-// cell: next-token-batch fe7d49ba
+// cell: batch-type ba33f40a
 /** What the model sees and what it should say, both [B, T], int32. */
 export interface Batch {
   inputs: tf.Tensor2D;
   targets: tf.Tensor2D;
 }
 
+// cell: next-token-batch b6efede7
 /**
  * Cuts rows out of a text: for each start, `length` tokens as inputs, and as targets the token that follows each.
  *
@@ -96,7 +99,7 @@ export function nextTokenBatch(tokens: Tokens, starts: number[], length: number)
   return { inputs: cut(0), targets: cut(1) };
 }
 
-// cell: batch-sampler 4aae3000
+// cell: sampler-options bde3335f
 /** How a `BatchSampler` draws. */
 export interface BatchSamplerOptions {
   /** Rows per batch, B. */
@@ -107,6 +110,7 @@ export interface BatchSamplerOptions {
   random: Random;
 }
 
+// cell: batch-sampler 86c7a25b
 /** Draws batches from anywhere in a text, with replacement, as nanoGPT's `get_batch` does. */
 export class BatchSampler {
   /**
@@ -157,7 +161,7 @@ export function crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Scalar {
   });
 }
 
-// cell: adamw-step 582727ca
+// cell: adamw-types ca3c939d
 /** One parameter and what AdamW remembers of it, all of one shape. */
 export interface AdamWState {
   weight: tf.Tensor;
@@ -177,6 +181,7 @@ export interface AdamWOptions {
   weightDecay: number;
 }
 
+// cell: adamw-step 565bf2ef
 /**
  * One step of AdamW (Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2) for one parameter.
  *
@@ -205,10 +210,11 @@ export function adamWStep(
   return { weight, m, v };
 }
 
-// cell: adamw-class 77edc9fc
+// cell: gradients-type 4f7dc241
 /** The gradient of the loss by each parameter, under the parameter's name. */
 export type Gradients = Record<string, tf.Tensor>;
 
+// cell: adamw-class a5f1fbd5
 /** AdamW for all parameters of a model. Tensors with fewer than two axes (biases, gains) do not decay. */
 export class AdamW {
   readonly options: AdamWOptions;
@@ -350,7 +356,7 @@ export function cosineSchedule(
   };
 }
 
-// cell: clip aabc9289
+// cell: clip-types 40ec936d
 /** Gradients that were made shorter where they were too long. */
 export interface ClippedGradients {
   gradients: Gradients;
@@ -358,6 +364,7 @@ export interface ClippedGradients {
   norm: tf.Scalar;
 }
 
+// cell: clip 893de48a
 /**
  * Shortens gradients so that all of them together, as one vector, are at most `limit` long
  * (Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063). Shorter ones stay as they are.
@@ -377,7 +384,7 @@ export function clipByGlobalNorm(gradients: Gradients, limit: number): ClippedGr
   });
 }
 
-// cell: loss-and-gradients d1e6bfd2
+// cell: learnt-types a6c89f6e
 /** What a model learns from some batches. */
 export interface LossAndGradients {
   /** Mean loss, a scalar, nats per token. */
@@ -385,6 +392,7 @@ export interface LossAndGradients {
   gradients: Gradients;
 }
 
+// cell: loss-and-gradients b9237e80
 /**
  * Mean loss and mean gradients over batches of one size, one batch in memory at a time.
  *
@@ -422,13 +430,14 @@ export function lossAndGradients(
   };
 }
 
+// cell: mean-of 07332ee2
 function meanOf(sums: tf.Tensor[], count: number): tf.Tensor[] {
   const means = sums.map((sum) => tf.tidy(() => sum.div(count)));
   tf.dispose(sums);
   return means;
 }
 
-// cell: evaluate a509b8d8
+// cell: evaluate-options f9a7e557
 /** How much to measure, and how. */
 export interface EvaluateOptions {
   /** Windows at a time; default 16. */
@@ -437,6 +446,7 @@ export interface EvaluateOptions {
   windows?: number;
 }
 
+// cell: evaluate c937aeae
 /**
  * Mean loss of a model over a text, cut into windows of blockSize tokens. Nothing is dropped, nothing is random.
  *
@@ -469,6 +479,7 @@ export async function evaluate(
   return sum / count;
 }
 
+// cell: evaluate-parts 5fe880df
 function windowStarts(asked: number, blockSize: number, windows = Infinity): number[] {
   const all = Math.floor(asked / blockSize);
   const count = Math.min(windows, all);
@@ -531,7 +542,7 @@ export function bigramLoss(train: Tokens, validation: Tokens, vocabSize: number)
   return Math.min(...[1, 3, 10, 30, 100, 300, 1000, 3000].map(lossWith));
 }
 
-// cell: settings 41766450
+// cell: settings 9319938b
 /** The settings of a run: plain values, so that a checkpoint can hold them. */
 export interface TrainSettings {
   /** Steps of the whole run. */
@@ -561,6 +572,7 @@ export interface TrainSettings {
   seed: number;
 }
 
+// cell: settings-check 489e2c17
 /**
  * The whole settings that partial ones mean.
  *
@@ -585,6 +597,11 @@ export function trainSettings(
     seed: 1337,
     ...given,
   };
+  requireCounts(settings);
+  return settings;
+}
+
+function requireCounts(settings: TrainSettings): void {
   for (
     const name of [
       "steps",
@@ -595,17 +612,12 @@ export function trainSettings(
       "evaluateWindows",
     ] as const
   ) {
-    if (!(Number.isInteger(settings[name]) && settings[name] >= 1)) {
-      throw new RangeError(`${name} must be a whole number of at least 1, got ${settings[name]}`);
-    }
+    if (Number.isInteger(settings[name]) && settings[name] >= 1) continue;
+    throw new RangeError(`${name} must be a whole number of at least 1, got ${settings[name]}`);
   }
-  return settings;
 }
 
-// cell: checkpoint-save 50234404
-/** A tokenizer that a checkpoint can hold. */
-export type TextTokenizer = Tokenizer | CharacterTokenizer;
-
+// cell: history-type d3795453
 /** What a run has seen so far; entry i of the first three is step i. */
 export interface TrainHistory {
   /** Nats per token. */
@@ -617,6 +629,7 @@ export interface TrainHistory {
   validation: { step: number; loss: number }[];
 }
 
+// cell: state-type b60dfac2
 /** Everything a run must remember besides its tensors. JSON-safe. */
 export interface TrainerState {
   settings: TrainSettings;
@@ -629,6 +642,10 @@ export interface TrainerState {
   trainTokens: number;
 }
 
+// cell: checkpoint-types 3dcc7511
+/** A tokenizer that a checkpoint can hold. */
+export type TextTokenizer = Tokenizer | CharacterTokenizer;
+
 /** What goes into a checkpoint. Optimizer and state are needed to train on, not to write. */
 export interface CheckpointContents {
   model: GPT;
@@ -637,6 +654,7 @@ export interface CheckpointContents {
   state?: TrainerState;
 }
 
+// cell: checkpoint-save 63607985
 /**
  * Saves a checkpoint, whole or not at all; it replaces the one that is there. Other files in the folder stay.
  *
@@ -671,7 +689,7 @@ export async function saveCheckpoint(
   await changePlaces(fresh, folder);
 }
 
-// cell: checkpoint-folders f7b259f5
+// cell: checkpoint-folders 15bbe8aa
 async function requireReplaceable(folder: string): Promise<void> {
   const names = await namesIn(folder);
   if (names.length > 0 && !names.includes("model.safetensors")) {
@@ -683,6 +701,7 @@ async function requireReplaceable(folder: string): Promise<void> {
   }
 }
 
+// cell: checkpoint-swap 2dc1bc71
 async function changePlaces(fresh: string, folder: string): Promise<void> {
   const before = `${folder}.before`;
   await Deno.remove(before, { recursive: true }).catch(() => {});
@@ -696,6 +715,7 @@ async function changePlaces(fresh: string, folder: string): Promise<void> {
   await Deno.remove(before, { recursive: true });
 }
 
+// cell: names-in c5343292
 async function namesIn(folder: string): Promise<string[]> {
   try {
     return (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
@@ -705,13 +725,14 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-// cell: checkpoint-load e5d54872
+// cell: checkpoint-type 23f34469
 /** A checkpoint in memory. */
 export interface Checkpoint extends CheckpointContents {
   /** How many steps the model was trained. */
   step: number;
 }
 
+// cell: checkpoint-load 9c35aa59
 /**
  * Loads a checkpoint.
  *
@@ -737,6 +758,7 @@ export async function loadCheckpoint(
   return { model, tokenizer, step, state, optimizer };
 }
 
+// cell: checkpoint-find 2b63cc8f
 async function findCheckpoint(folder: string): Promise<string> {
   // A program that died while two folders changed places leaves the older one under its second name.
   for (const place of [folder, `${folder}.before`]) {
@@ -745,7 +767,36 @@ async function findCheckpoint(folder: string): Promise<string> {
   throw new Error(`no checkpoint in ${folder}: chapter 05 saves one, run it first`);
 }
 
-// cell: trainer 0c90c915
+// cell: train-step ef8bd354
+/** What a step needs to know besides the model and the batches. */
+export interface StepOptions {
+  learningRate: number;
+  /** The longest gradient allowed. */
+  clip: number;
+  /** For dropout; without it nothing is dropped. */
+  random?: Random;
+}
+
+/**
+ * One step of training. Disposes of the batches.
+ *
+ * @returns mean loss and the length of the gradient before clipping, scalars that are still on the device
+ */
+export function trainStep(
+  model: GPT,
+  optimizer: AdamW,
+  batches: Iterable<Batch>,
+  { learningRate, clip, random }: StepOptions,
+): { loss: tf.Scalar; norm: tf.Scalar } {
+  return tf.tidy(() => {
+    const { loss, gradients } = lossAndGradients(model, batches, random);
+    const { gradients: clipped, norm } = clipByGlobalNorm(gradients, clip);
+    optimizer.step(clipped, learningRate);
+    return { loss, norm };
+  });
+}
+
+// cell: trainer-reports 238a6979
 /** What `Trainer.run` tells about a step that was made. */
 export interface StepReport {
   /** How many steps are done. */
@@ -769,6 +820,7 @@ export interface RunOptions {
   onEvaluation?: (report: { step: number; loss: number }) => void | Promise<void>;
 }
 
+// cell: trainer-options c2095ffe
 /** What a trainer works with: model, texts, and settings as in `TrainSettings`. */
 export interface TrainerOptions extends Partial<TrainSettings> {
   model: GPT;
@@ -782,6 +834,7 @@ export interface TrainerOptions extends Partial<TrainSettings> {
   steps: number;
 }
 
+// cell: trainer f676cd23
 /**
  * Trains a GPT. The same seed gives the same run, and so does a run in two halves with a checkpoint between.
  *
@@ -893,28 +946,27 @@ export class Trainer {
     const toNextLook = evaluateEvery - this.step % evaluateEvery;
     const count = Math.min(tf.getBackend() === "webgpu" ? 10 : 1, toNextLook, until - this.step);
     const rates = Array.from({ length: count }, (_, i) => this.#rate(this.step + i));
-    const numbers = await readScalars(rates.flatMap((rate) => this.#move(rate)));
-    for (const [i, learningRate] of rates.entries()) {
-      const [loss, gradientNorm] = numbers.slice(2 * i, 2 * i + 2);
-      this.#history.loss.push(loss);
-      this.#history.learningRate.push(learningRate);
-      this.#history.gradientNorm.push(gradientNorm);
-      if (!Number.isFinite(loss)) {
-        throw new Error(`the loss is ${loss} at step ${this.step}: try a lower learningRate`);
-      }
-    }
+    const { clip } = this.settings;
+    const results = rates.map((learningRate) =>
+      trainStep(this.model, this.optimizer, this.#draw(), {
+        learningRate,
+        clip,
+        random: this.#dropout,
+      })
+    );
+    const numbers = await readScalars(results.flatMap(({ loss, norm }) => [loss, norm]));
+    rates.forEach((rate, i) => this.#note(rate, numbers[2 * i], numbers[2 * i + 1]));
     this.#seconds += (performance.now() - start) / 1000;
     await new Promise((resolve) => setTimeout(resolve)); // lets the Stop button be heard
   }
 
-  /** One step; gives the loss and the length of the gradient. */
-  #move(learningRate: number): tf.Scalar[] {
-    return tf.tidy(() => {
-      const { loss, gradients } = lossAndGradients(this.model, this.#draw(), this.#dropout);
-      const clipped = clipByGlobalNorm(gradients, this.settings.clip);
-      this.optimizer.step(clipped.gradients, learningRate);
-      return [loss, clipped.norm];
-    });
+  #note(learningRate: number, loss: number, gradientNorm: number): void {
+    this.#history.loss.push(loss);
+    this.#history.learningRate.push(learningRate);
+    this.#history.gradientNorm.push(gradientNorm);
+    if (!Number.isFinite(loss)) {
+      throw new Error(`the loss is ${loss} at step ${this.step}: try a lower learningRate`);
+    }
   }
 
   *#draw(): Generator<Batch> {
@@ -972,7 +1024,7 @@ export class Trainer {
   }
 }
 
-// cell: trainer-helpers 4745028f
+// cell: trainer-helpers bbb9be69
 /** Reads many scalars with one transfer, and disposes of them. */
 async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
   const together = tf.stack(scalars);
@@ -981,6 +1033,7 @@ async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
   return values;
 }
 
+// cell: stop-button 1fab2d84
 /** The Stop button of Jupyter, and Ctrl-C: both are the signal SIGINT. */
 function listenForStop(): { readonly pressed: boolean; release(): void } {
   let pressed = false;

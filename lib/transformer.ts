@@ -6,7 +6,7 @@
  *
  * @module transformer
  */
-// export: 7807b5fd, from notebooks/04-transformer.ipynb
+// export: 03434cbc, from notebooks/04-transformer.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import { Parameters } from "lib/engine/parameters.ts";
@@ -71,7 +71,15 @@ export function rmsNorm<T extends tf.Tensor>(x: T, gain: tf.Tensor, eps = 1e-5):
   return x.mul(meanSquare.add(eps).rsqrt()).mul(gain) as T;
 }
 
-// cell: ex-norm-gradient 8254f82c
+// cell: norm-gradients-type 624f9b31
+/** How the loss changes with each input of `layerNorm`. */
+export interface LayerNormGradients<T extends tf.Tensor> {
+  x: T;
+  gain: tf.Tensor1D;
+  bias: tf.Tensor1D;
+}
+
+// cell: ex-norm-gradient 8ea97a49
 /**
  * The gradients of `layerNorm`, by formula: from how the loss changes with the result (dy) to how it changes with each
  * input.
@@ -104,13 +112,6 @@ export function layerNormGradients<T extends tf.Tensor>(
   };
 }
 
-/** How the loss changes with each input of `layerNorm`. */
-export interface LayerNormGradients<T extends tf.Tensor> {
-  x: T;
-  gain: tf.Tensor1D;
-  bias: tf.Tensor1D;
-}
-
 // cell: config e41e77cd
 /** The shape of a GPT. Every field is a plain value, so a config is JSON. */
 export interface GPTConfig {
@@ -140,7 +141,14 @@ export interface GPTConfig {
   position: "learned" | "rotary";
 }
 
-// cell: config-checks 86423688
+// cell: config-words 2c9b2697
+const quoted = (value: unknown) => typeof value === "string" ? `"${value}"` : String(value);
+
+function divisors(n: number): string {
+  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0).join(", ");
+}
+
+// cell: config-checks 75cf483a
 function checkConfig(config: GPTConfig): void {
   const need = (field: keyof GPTConfig, holds: boolean, allowed: string) => {
     if (!holds) throw new RangeError(`${field} must be ${allowed}, got ${quoted(config[field])}`);
@@ -176,12 +184,6 @@ function checkConfig(config: GPTConfig): void {
     config.position === "learned" || headWidth % 2 === 0,
     `"learned" where a head has an odd width (${headWidth})`,
   );
-}
-
-const quoted = (value: unknown) => typeof value === "string" ? `"${value}"` : String(value);
-
-function divisors(n: number): string {
-  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0).join(", ");
 }
 
 // cell: config-defaults 11946dcc
@@ -270,10 +272,11 @@ export function silu<T extends tf.Tensor>(x: T): T {
   return x.mul(x.sigmoid()) as T;
 }
 
-// cell: ex-init b172aef0
+// cell: init-std 7ed292aa
 /** Standard deviation of a new weight, unless it writes into the residual stream. */
 export const INIT_STD = 0.02;
 
+// cell: ex-init 572ad7de
 /**
  * Standard deviation of a new projection that writes into the residual stream (GPT-2, section 2.3): smaller the more
  * of them are summed.
@@ -380,13 +383,14 @@ export class Block {
   }
 }
 
-// cell: gpt e3971160
+// cell: gpt-options b575db98
 /** How to run a GPT forward, beyond what chapter 03 knows. */
 export interface GPTOptions extends ForwardOptions {
   /** Compute the logits of the last position only, which is all that writing needs. */
   lastOnly?: boolean;
 }
 
+// cell: gpt 5d43f081
 /**
  * A GPT: token ids in, one score per possible next token out (Radford et al. 2019). The output matrix is the token
  * table itself, transposed ("tied").
@@ -511,7 +515,7 @@ export const PRESETS: Record<
   "gpt2-xl": { ...gpt2Like, nLayer: 48, nHead: 25, nEmbd: 1600 },
 };
 
-// cell: parameter-shapes 0a4c2f54
+// cell: parameter-shapes 055b034c
 /**
  * Name and shape of every parameter of a GPT, in GPT-2's names: what a checkpoint of it must hold. Nothing is allocated.
  *
@@ -530,6 +534,7 @@ export function parameterShapes(given: Partial<GPTConfig>): Record<string, numbe
   );
 }
 
+// cell: block-shapes acd360b3
 function blockShapes(name: string, config: GPTConfig): Record<string, number[]> {
   const { nEmbd: C, nInner: F, nHead, nKVHead, bias } = config;
   const pair = (part: string, from: number, to: number) => ({

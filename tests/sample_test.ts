@@ -27,11 +27,11 @@ import {
   nextTokenCandidates,
   penalizeRepeats,
   perplexity,
+  type PromptTokenizer,
   rankTokens,
   sampleToken,
   type SamplingOptions,
   temperedSoftmax,
-  type PromptTokenizer,
 } from "lib/sample.ts";
 import { GPT, type GPTConfig } from "lib/transformer.ts";
 import fixture from "./fixtures/sample.json" with { type: "json" };
@@ -397,16 +397,25 @@ Deno.test("holdBack loses nothing and holds only what may become a stop sequence
     fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }),
     { maxLength: 3 },
   );
-  fc.assert(fc.property(short, stops, (text, stop) => {
-    const { shown, held, stopped } = holdBack(text, stop);
-    assertEquals(stopped, stop.some((one) => text.includes(one)));
-    if (stopped) return assertEquals([shown, held], [upToStop(text, stop), ""]);
-    assertEquals(shown + held, text);
-    const ends = [...text].map((_, start) => text.slice(start)).filter((end) =>
-      stop.some((one) => one.startsWith(end))
-    );
-    assertEquals(held, ends[0] ?? "");
-  }));
+  fc.assert(
+    fc.property(short, stops, (text, stop) => {
+      const { shown, held, stopped } = holdBack(text, stop);
+      assertEquals(stopped, stop.some((one) => text.includes(one)));
+      if (stopped) return assertEquals([shown, held], [upToStop(text, stop), ""]);
+      assertEquals(shown + held, text);
+      const ends = [...text].map((_, start) => text.slice(start)).filter((end) =>
+        stop.some((one) => one.startsWith(end))
+      );
+      assertEquals(held, ends[0] ?? "");
+    }),
+    { numRuns: 500 },
+  );
+  assertEquals(holdBack("abcd", ["abcd", "bc"]).shown, "a", "complete first");
+  assertEquals(
+    holdBack("abc", ["bc", "abc"]).shown,
+    "",
+    "of two that end together, the one that began first",
+  );
   assertThrows(() => holdBack("a", [""]), RangeError, "stop sequence");
 });
 
@@ -430,12 +439,11 @@ Deno.test("generate refuses what makes no sense at once, before the first token"
 
 Deno.test("generate never draws a token that the tokenizer does not have", async () => {
   const model = scripted([5, 5, 5, 5], 8);
-  const few: PromptTokenizer = {
+  const tokenizer: PromptTokenizer = {
     vocabSize: 4,
     encode: () => [1],
-    tokenBytes: (id) => script("abcd").slice(id, id + 1) as unknown as Uint8Array,
+    tokenBytes: (id) => Uint8Array.of(script("abcd")[id]),
   };
-  const tokenizer = { ...few, tokenBytes: (id: number) => Uint8Array.of(script("abcd")[id]) };
   for await (const { id, logProbability } of generate(model, tokenizer, "?", { maxTokens: 4 })) {
     assert(id < 4);
     assertAlmostEquals(logProbability, Math.log(1 / 4), 1e-6);
@@ -531,6 +539,30 @@ testOnBackends(
     model.dispose();
   },
 );
+
+Deno.test("generate is the loop that a beginner would write", async () => {
+  await tf.setBackend("cpu");
+  const model = smallModel();
+  const tokenizer: PromptTokenizer = {
+    vocabSize: 17,
+    encode: () => [],
+    tokenBytes: () => Uint8Array.of(46),
+  };
+  const ids = [3, 1];
+  const options = { temperature: 0.9, topK: 9, minP: 0.02, repetitionPenalty: 1.6 };
+  const random = new Random(21);
+  for (let n = 0; n < 20; n++) {
+    ids.push(sampleToken(await nextLogits(model, ids), { ...options, random, previous: ids }));
+  }
+  const written = [3, 1];
+  for await (
+    const { id } of generate(model, tokenizer, [3, 1], { ...options, seed: 21, maxTokens: 20 })
+  ) {
+    written.push(id);
+  }
+  assertEquals(written, ids);
+  model.dispose();
+});
 
 testOnBackends("nothing leaks: finished, stopped, abandoned or failed", async () => {
   const model = smallModel();

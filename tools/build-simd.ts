@@ -5,8 +5,6 @@
  *     deno run -A tools/build-simd.ts            write both
  *     deno run -A tools/build-simd.ts --check    write nothing; exit 1 if a file is not what the source gives
  */
-import asc from "npm:assemblyscript@0.28.20/asc";
-
 const FOLDER = new URL("../lib/engine/simd/", import.meta.url);
 
 /** The modules by file name, and what each may use beyond plain SIMD. */
@@ -23,6 +21,8 @@ export const MODULES: Record<string, string[]> = {
  * @throws Error with the compiler's messages, if the source does not compile
  */
 export async function compileKernels(features: string[]): Promise<Uint8Array> {
+  // deno-lint-ignore no-import-prefix -- the only place that needs the compiler, and only when it compiles
+  const { default: asc } = await import("npm:assemblyscript@0.28.20/asc");
   let module: Uint8Array | undefined;
   const messages = asc.createMemoryStream();
   const { error } = await asc.main([

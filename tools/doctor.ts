@@ -10,7 +10,7 @@ import {
   type BackendName,
   useBackend,
 } from "lib/engine/backend.ts";
-import { requestAdapter } from "lib/engine/webgpu.ts";
+import { requestAdapter } from "lib/engine/webgpu/device.ts";
 import { readFlags, runProgram } from "./cli.ts";
 import { installedKernel, kernelFolder } from "./install-kernel.ts";
 import { ROOT } from "./notebook.ts";
@@ -47,6 +47,10 @@ export interface Diagnosis {
 
 /** Looks at everything once. */
 export async function doctor(): Promise<Diagnosis> {
+  // Mesa prints a warning without it.
+  if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) {
+    Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
+  }
   const { finding, backend } = await chosenBackend();
   const findings = [
     denoVersion(Deno.version.deno),
@@ -95,10 +99,6 @@ function machine(): Finding {
 }
 
 async function adapter(): Promise<Finding> {
-  // Mesa prints a warning without it.
-  if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) {
-    Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
-  }
   const found = await requestAdapter();
   if (!found) {
     const cure =

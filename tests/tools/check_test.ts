@@ -84,7 +84,10 @@ Deno.test("check tells errors of cells, of lib, and of chapters that do not pars
 });
 
 Deno.test("check of one chapter ends with 0 if it is right, with 1 if not", async () => {
-  using book = new Book({ "01-words": WORDS, "02-bad": '%% one code\nlet n = 1;\nn = "";\n' });
+  using book = new Book({
+    "01-words": WORDS,
+    "02-bad": '%% one code\nlet n = 1;\nn = "";\ntotl();\nfunction total() {}\n',
+  });
   const right = await printed(() => main(["01"], book.root));
   assertEquals(right, { result: 0, text: "type check of 1 chapter: 0 problems" });
   const wrong = await printed(() => main(["bad"], book.root));
@@ -93,6 +96,9 @@ Deno.test("check of one chapter ends with 0 if it is right, with 1 if not", asyn
     wrong.text,
     'notebooks/02-bad.ipynb, cell "one", line 2\n    n = "";\n  Type',
   );
+  const related = "(notebooks/02-bad.ipynb, cell \"one\", line 4: 'total' is declared here.)";
+  assertStringIncludes(wrong.text, related);
+  assertStringIncludes(wrong.text, "type check of 1 chapter: 2 problems");
 });
 
 const ACCEPTED = [
@@ -109,6 +115,7 @@ const ACCEPTED = [
   "const a = <number>b;",
   "@dec\nclass A { accessor x = 1; constructor(readonly y: number) {} }",
   "using a = b();\nawait using c = d();",
+  "export { earlier };",
   "for await (const a of b) console.log(a);",
   'import data from "./a.json" with { type: "json" };',
 ];

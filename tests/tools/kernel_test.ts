@@ -97,7 +97,11 @@ Deno.test("a signal stops the kernel; what was executed stays", async () => {
   const controller = new AbortController();
   const onCell = (number: number) => number === 2 && setTimeout(() => controller.abort(), 200);
   const sources = [`console.log("done");`, `console.log("half"); while (true) {}`, "3"];
-  const execution = await execute(sources, { signal: controller.signal, onCell });
+  const execution = await execute(sources, {
+    signal: controller.signal,
+    onCell,
+    timeoutSeconds: 20,
+  });
   assertEquals([execution.cells, execution.problem?.message], [1, "stopped"]);
   assertEquals(outputsOf(execution, 1)[0].text, "done\n");
 });

@@ -49,6 +49,7 @@ Deno.test("an error stands once and last", () => {
     parent: undefined,
     content: { name: "stdout", text: "late" },
   });
+  assertEquals(collector.outputs.map(({ output_type }) => output_type), ["stream", "error"]);
   collector.fail({ ...content, evalue: "the real one" });
   assertEquals(collector.outputs.map(({ text, evalue }) => text ?? evalue), [
     "late",

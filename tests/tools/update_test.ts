@@ -124,6 +124,16 @@ Deno.test("--update refuses an edit of a cell that is gone", async () => {
   );
 });
 
+Deno.test("--update refuses imports that changed on both sides", async () => {
+  using book = await exportedBook();
+  book.chapter("01-words", WORDS.replace("import { sep }", 'import "node:fs";\nimport { sep }'));
+  book.edit("lib/words.ts", "import {", 'import "node:os";\nimport {');
+  await assertRefused(
+    book,
+    "the imports changed both here and in lib/words.ts since the last export",
+  );
+});
+
 Deno.test("--update puts an added import into the first cell that uses it", async () => {
   using book = await exportedBook();
   book.edit(
@@ -267,6 +277,15 @@ const CARRIED: [what: string, cell: string, edited: string, result: string | und
 for (const [what, cell, edited, result] of CARRIED) {
   Deno.test(`carryLines: ${what}`, () => assertEquals(carried(cell, edited), result));
 }
+
+Deno.test("carryLines finds no place beside a line that formatting changed", () => {
+  const cell = ["a", "b=1", "c"];
+  const exported = cell.map((text, index) => ({ text, line: index + 1 }));
+  const base = ["a", "b = 1", "c"];
+  assertEquals(carryLines(cell, exported, base, ["a", "b = 1", "x", "c"]), undefined);
+  assertEquals(carryLines(cell, exported, base, ["a", "b = 2", "c"]), undefined);
+  assertEquals(carryLines(cell, exported, base, ["a", "b = 1", "d"]), "a\nb=1\nd");
+});
 
 Deno.test("an edit across a solution marker is refused, naming the cell", async () => {
   using book = await exportedBook();

@@ -8,7 +8,7 @@ import { CharacterTokenizer } from "lib/tokenizer.ts";
 import { evaluate, packTokens, smooth, Trainer } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
-import { positive, readFlags } from "../cli.ts";
+import { positive, readFlags, UsageError } from "../cli.ts";
 
 /** What the list of benches says. */
 export const description =
@@ -43,7 +43,9 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
 
 /** The text in characters: the first 90 % to train on, the last 10 % to be tested on. */
 async function characters(name: string) {
-  const corpus = await loadCorpus(name);
+  const corpus = await loadCorpus(name).catch((error) => {
+    throw new UsageError(`--text: ${error.message}`);
+  });
   const tokenizer = await CharacterTokenizer.train(corpus.text);
   const split = splitCorpus(corpus, 0.1);
   const pack = (text: string) => packTokens(tokenizer.encode(text), tokenizer.vocabSize);

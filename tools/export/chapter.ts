@@ -202,7 +202,7 @@ function refuseTwice(file: string, cells: CodeCell[], imports: ImportedName[]): 
     for (const { name, isExported } of declarations) {
       const owner = owners.get(name);
       const verb = isExported ? "exports" : "declares";
-      if (owner && (owner.cell !== id || owner.verb === "imports")) {
+      if (owner && owner.cell !== id) {
         const problem = `${verb} \`${name}\`, which cell "${owner.cell}" ${owner.verb} already`;
         throw new NotebookError(file, problem, id);
       }

@@ -125,7 +125,7 @@ function statementsOf(names: ImportedName[]): string[] {
 
 function together(first: ImportedName | undefined, named: ImportedName[]): string {
   const allTypes = !first && named.every((one) => one.isType);
-  const list = named.map((one) => (one.isType && !allTypes ? "type " : "") + renamed(one)).sort();
+  const list = named.map((one) => (one.isType && !allTypes ? "type " : "") + renamed(one));
   const parts = [first?.local, list.length ? `{ ${list.join(", ")} }` : undefined].filter(Boolean);
   return `import ${allTypes ? "type " : ""}${parts.join(", ")} from ${(first ?? named[0]).from};`;
 }

@@ -121,12 +121,6 @@ class Trial {
     )!;
   }
 
-  /** Whether a source makes a cell export just this text. */
-  async fits(cell: string, source: string, text: string): Promise<boolean> {
-    const module = readModule(await moduleText(this.chapter([[cell, source]]), this.root))!;
-    return module.blocks.find((block) => block.cell === cell)?.text === text;
-  }
-
   /** Compares the outcome with what stands in lib: an update that would lose something is none. */
   async finish(before: Chapter, lib: ExportedModule): Promise<Update> {
     const chapter = this.chapter();
@@ -173,7 +167,7 @@ async function carryBlock(
       base.split("\n"),
       block.text.split("\n"),
     );
-    if (!changed || !await trial.fits(cell.id, changed, block.text)) continue;
+    if (changed === undefined) continue;
     trial.sources.set(cell.id, changed);
     return;
   }
@@ -223,10 +217,10 @@ export function carryLines(
   edited: string[],
 ): string | undefined {
   const places = placesOf(exported, base);
+  const isLost = (line: number) => line >= 0 && line < base.length && places[line] === undefined;
   const lines: (string | undefined)[] = [...cell];
   const inserted = new Map<number, string[]>();
   for (const hunk of hunksBetween(base, edited)) {
-    if (hunk.at > 0 && places[hunk.at - 1] === undefined) return undefined;
     const own = Array.from({ length: hunk.removed }, (_, i) => places[hunk.at + i]);
     if (own.includes(undefined)) return undefined;
     const taken = own as number[];
@@ -235,8 +229,8 @@ export function carryLines(
     if (taken.length === hunk.added.length) {
       taken.forEach((place, i) => lines[place] = hunk.added[i]);
     } else {
+      if (taken.length === 0 && (isLost(hunk.at - 1) || isLost(hunk.at))) return undefined;
       const place = taken[0] ?? placeBetween(cell, places[hunk.at - 1], places[hunk.at]);
-      if (place === undefined) return undefined;
       taken.forEach((one) => lines[one] = undefined);
       inserted.set(place, hunk.added);
     }
@@ -268,8 +262,7 @@ function placeBetween(
   cell: string[],
   before: number | undefined,
   after: number | undefined,
-): number | undefined {
-  if (before === undefined && after === undefined) return undefined;
+): number {
   const from = before === undefined ? 0 : before + 1;
   const to = after ?? (before === undefined ? 0 : from);
   const end = cell.slice(from, to).findLastIndex((line) =>
