@@ -6,11 +6,12 @@
  *
  * @module attention
  */
-// export: 58b8e253, from notebooks/03-attention.ipynb
+// export: 234c278e, from notebooks/03-attention.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import type { Random } from "lib/engine/random.ts";
 import { applyRotary, rotaryAngles } from "lib/embeddings.ts";
+import { operator } from "lib/engine/ops.ts";
 import type { Parameters } from "lib/engine/parameters.ts";
 
 // cell: causal-mask bfcc5d14
@@ -375,7 +376,13 @@ export interface SelfAttentionConfig {
   nLayer?: number;
 }
 
-// cell: self-attention-class 7a779850
+// cell: kernels 9f6fe892
+const engine = {
+  linear: operator("linear", linear),
+  causalAttention: operator("causalAttention", causalAttention),
+};
+
+// cell: self-attention-class b156d6e3
 /**
  * One attention layer: every token asks, every earlier token answers.
  * Parameters, in GPT-2's names and orientation: `c_attn.weight` [C, C + 2·Ckv], `c_attn.bias`, `c_proj.weight`
@@ -423,11 +430,11 @@ export class CausalSelfAttention {
     { random, cache }: { random?: Random; cache?: LayerCache } = {},
   ): tf.Tensor3D {
     return tf.tidy(() => {
-      const qkv = linear(x, this.#attnWeight, this.#attnBias) as tf.Tensor3D; // [B, T, C + 2·Ckv]
+      const qkv = engine.linear(x, this.#attnWeight, this.#attnBias) as tf.Tensor3D; // [B, T, C + 2·Ckv]
       const mixed = cache
         ? this.#attendCached(qkv, cache)
-        : causalAttention(qkv, { ...this.#config, random }); // [B, T, C]
-      const out = linear(mixed, this.#projWeight, this.#projBias) as tf.Tensor3D; // [B, T, C]
+        : engine.causalAttention(qkv, { ...this.#config, random }); // [B, T, C]
+      const out = engine.linear(mixed, this.#projWeight, this.#projBias) as tf.Tensor3D; // [B, T, C]
       return dropout(out, this.#config.dropout ?? 0, random);
     });
   }
@@ -447,7 +454,7 @@ export class CausalSelfAttention {
    */
   attentionWeights(x: tf.Tensor3D): tf.Tensor4D {
     return tf.tidy(() => {
-      const qkv = linear(x, this.#attnWeight, this.#attnBias) as tf.Tensor3D;
+      const qkv = engine.linear(x, this.#attnWeight, this.#attnBias) as tf.Tensor3D;
       const { q, k } = splitQueriesKeysValues(qkv, this.#config);
       return attentionWeights(q, k, causalMask(x.shape[1]));
     });

@@ -6,10 +6,11 @@
  *
  * @module embeddings
  */
-// export: 75df5e25, from notebooks/02-embeddings.ipynb
+// export: d2881242, from notebooks/02-embeddings.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import { Random } from "lib/engine/random.ts";
+import { operator } from "lib/engine/ops.ts";
 import type { Parameters } from "lib/engine/parameters.ts";
 
 // cell: embed f68bd37b
@@ -215,7 +216,10 @@ export interface EmbeddingsConfig {
   position?: "learned" | "rotary";
 }
 
-// cell: embeddings-class 624cf38a
+// cell: kernels 449f8f5e
+const engine = { embed: operator("embed", embed) };
+
+// cell: embeddings-class 5d392948
 /**
  * Token ids to vectors, with their positions: the first layer of a GPT.
  * Parameters: `transformer.wte.weight` [V, C] and, where positions are learned, `transformer.wpe.weight`
@@ -254,7 +258,7 @@ export class Embeddings {
       );
     }
     return tf.tidy(() => {
-      const tokens = embed(this.wte, ids) as tf.Tensor3D; // [B, T, C]
+      const tokens = engine.embed(this.wte, ids) as tf.Tensor3D; // [B, T, C]
       if (!this.wpe) return tokens;
       const positions = tf.slice(this.wpe, [start, 0], [length, nEmbd]); // [T, C]
       return tf.add(tokens, positions); // [B, T, C] + [T, C] -> [B, T, C]

@@ -47,12 +47,12 @@ Deno.test("the choice says what and why, and obeys NANO_LLM_BACKEND", async () =
 Deno.test("an unknown backend is refused by name", async () => {
   const error = await assertRejects(() => useBackend("cuda" as "cpu"), RangeError);
   assertStringIncludes(error.message, '"cuda"');
-  assertStringIncludes(error.message, "webgpu, wasm, cpu");
+  assertStringIncludes(error.message, "webgpu, simd, wasm, cpu");
 });
 
 Deno.test("every backend says what it runs on or why it cannot", async () => {
   const statuses = await availableBackends();
-  assertEquals(statuses.map(({ name }) => name), ["webgpu", "wasm", "cpu"]);
+  assertEquals(statuses.map(({ name }) => name), ["webgpu", "simd", "wasm", "cpu"]);
   assert(statuses.every(({ why }) => why.length > 0));
   assert(statuses.at(-1)!.available);
 });

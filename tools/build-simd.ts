@@ -5,6 +5,8 @@
  *     deno run -A tools/build-simd.ts            write both
  *     deno run -A tools/build-simd.ts --check    write nothing; exit 1 if a file is not what the source gives
  */
+import { TABLES } from "../lib/engine/simd/assembly/codes.ts";
+
 const FOLDER = new URL("../lib/engine/simd/", import.meta.url);
 
 /** The modules by file name, and what each may use beyond plain SIMD. */
@@ -32,6 +34,7 @@ export async function compileKernels(features: string[]): Promise<Uint8Array> {
     ...["-O3", "--noAssert", "--runtime", "stub", "--uncheckedBehavior", "always"],
     ...["--enable", ["simd", "threads", "bulk-memory", ...features].join(",")],
     ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", "65536"],
+    ...["--memoryBase", String(TABLES)],
   ], {
     stderr: messages,
     readFile: (name) => Deno.readTextFile(new URL(`assembly/${name}`, FOLDER)).catch(() => null),

@@ -1,7 +1,7 @@
 /** What works on this machine and what does not, with the cure: `deno task doctor`. */
 import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { availableParallelism, tmpdir, totalmem } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import * as tf from "@tensorflow/tfjs";
 import { loadCorpus } from "lib/data/corpus.ts";
 import {
@@ -13,6 +13,7 @@ import {
 import { requestAdapter } from "lib/engine/webgpu/device.ts";
 import { readFlags, runProgram } from "./cli.ts";
 import { installedKernel, kernelFolder } from "./install-kernel.ts";
+import { runtimeFolder } from "./jupyter/process.ts";
 import { ROOT } from "./notebook.ts";
 
 const USAGE = `usage: deno task doctor
@@ -47,10 +48,7 @@ export interface Diagnosis {
 
 /** Looks at everything once. */
 export async function doctor(): Promise<Diagnosis> {
-  // Mesa prints a warning without it.
-  if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) {
-    Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
-  }
+  Deno.env.set("XDG_RUNTIME_DIR", runtimeFolder());
   const { finding, backend } = await chosenBackend();
   const findings = [
     denoVersion(Deno.version.deno),

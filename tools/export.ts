@@ -31,7 +31,8 @@ usage: deno task export [chapter…] [--check | --update | --force]
 
   chapter    03, attention, 03-attention or a path; all of them if none is named
   --check    write nothing; show where lib differs, and exit 1 if it does
-  --update   carry edits made in lib back into the cells that they belong to
+  --update   carry edits made in lib back into the cells that they belong to, solution markers staying where
+             they are; an added import goes to the first cell that uses it; refused where both sides changed
   --force    overwrite a module in lib even if it was edited by hand
   --help     this text`;
 

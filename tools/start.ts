@@ -5,14 +5,14 @@
  *     deno task start --profile smoke    small and quick
  *     deno task start --only 05,06       train and sample again
  */
-import { basename, join, relative } from "node:path";
-import { buildFolder, modelFolder } from "lib/data/paths.ts";
+import { basename, join } from "node:path";
+import { buildFolder, modelFolder, shortPath } from "lib/data/paths.ts";
 import type { BackendChoice } from "lib/engine/backend.ts";
 import { profile } from "lib/engine/profile.ts";
 import { chapterFiles, oneOf, readFlags, runProgram } from "./cli.ts";
 import { doctor } from "./doctor.ts";
 import { exportOne, readChapters } from "./export.ts";
-import { listChapters, ROOT } from "./notebook.ts";
+import { listChapters } from "./notebook.ts";
 import { PROFILES, runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
 
@@ -181,7 +181,7 @@ function trainLines(train: TrainReport, what = "a GPT"): string[] {
 }
 
 function placeLines(trained: boolean): string[] {
-  const build = relative(Deno.cwd(), buildFolder()) || buildFolder();
+  const build = shortPath(buildFolder());
   return [
     `executed chapters  ${join(build, "notebooks")}`,
     ...(trained ? [`the model          ${join(build, "model")}`] : []),
@@ -220,11 +220,11 @@ async function main(): Promise<number> {
   const ok = await run(files, report, values.write ?? false, signal);
   const file = await writeReport(report);
   if (signal.aborted) {
-    console.error(`stopped; what was executed is in ${relative(ROOT, buildFolder())}/notebooks`);
+    console.error(`stopped; what was executed is in ${shortPath(buildFolder())}/notebooks`);
     return 130;
   }
   if (ok) console.log("\n" + reportText(report, backend.line));
-  else console.error(`\n✗ stopped there; what was executed: ${file}`);
+  else console.error(`\n✗ stopped there; what was executed: ${shortPath(file)}`);
   return ok ? 0 : 1;
 }
 

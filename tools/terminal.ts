@@ -36,13 +36,16 @@ export class LiveLine {
     const line = this.#compose?.().replace(/\s+/g, " ").trim();
     if (!line || (line === this.#last && !this.#isTerminal)) return;
     this.#last = line;
-    write(this.#isTerminal ? `\r\x1b[2K${fit(line)}` : `${line}\n`);
+    write(this.#isTerminal ? `\r\x1b[2K${fit(line, Deno.consoleSize().columns)}` : `${line}\n`);
   }
 }
 
-function fit(line: string): string {
-  const { columns } = Deno.consoleSize();
-  return line.length < columns ? line : line.slice(0, Math.max(0, columns - 2)) + "…";
+/** A line that is too long loses its progress bar first, then its middle: the time left stands at the end. */
+export function fit(line: string, columns: number): string {
+  const shorter = line.length < columns ? line : line.replace(/[━─]{4,} ?/, "");
+  if (shorter.length < columns) return shorter;
+  const end = shorter.slice(-Math.floor(columns / 4));
+  return shorter.slice(0, columns - 2 - end.length) + "…" + end;
 }
 
 function write(text: string): void {

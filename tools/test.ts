@@ -7,6 +7,7 @@
 import { basename, join } from "node:path";
 import { chapterFiles, readFlags, runProgram, suggest, UsageError } from "./cli.ts";
 import { stripControl } from "./jupyter/outputs.ts";
+import { runtimeFolder } from "./jupyter/process.ts";
 import { listChapters, ROOT } from "./notebook.ts";
 import { runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
@@ -32,7 +33,7 @@ interface Step {
 }
 
 const STEPS: Step[] = [
-  { name: "format", args: ["fmt", "--check"] },
+  { name: "format", args: ["run", "-A", "tools/format.ts", "--check"] },
   { name: "lint", args: ["lint"] },
   { name: "check", args: ["run", "-A", "tools/check.ts"] },
   { name: "export", args: ["run", "-A", "tools/export.ts", "--check"] },

@@ -8,6 +8,7 @@
  */
 import { parseArgs } from "node:util";
 import { basename, join } from "node:path";
+import { formatted } from "./format.ts";
 import {
   type Cell,
   findChapter,
@@ -109,7 +110,7 @@ if (import.meta.main) {
     const file = isNew ? join(NOTEBOOKS, `${name}.ipynb`) : findChapter(name);
     const previous = await Deno.stat(file).then(() => readNotebook(file), () => undefined);
     writeNotebook(file, fromText(await Deno.readTextFile(values.from), values.from, previous));
-    await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", file] }).output();
+    await Deno.writeTextFile(file, await formatted(file));
     console.log(`wrote ${basename(file)}`);
   } else {
     console.log(toText(readNotebook(findChapter(positionals[0]))));

@@ -3,13 +3,17 @@
  * back in silence.
  */
 import * as tf from "@tensorflow/tfjs";
+import { registerSimdBackend, simdBackend } from "./simd/mod.ts";
 import { registerWasmBackend } from "./wasm.ts";
 import { registerWebgpuBackend } from "./webgpu/backend.ts";
 import { requestAdapter } from "./webgpu/device.ts";
 
-const BACKENDS = ["webgpu", "wasm", "cpu"] as const;
+const BACKENDS = ["webgpu", "simd", "wasm", "cpu"] as const;
 
-/** `webgpu`: the graphics card. `wasm`: the processor with SIMD instructions. `cpu`: plain JavaScript, everywhere. */
+/**
+ * `webgpu`: the graphics card. `simd`: all cores of the processor, with kernels of our own. `wasm`: tfjs's own kernels on one
+ * core, to compare with. `cpu`: plain JavaScript, everywhere.
+ */
 export type BackendName = typeof BACKENDS[number];
 
 /** What `useBackend` decided. */
@@ -33,11 +37,11 @@ export interface BackendStatus {
 tf.enableProdMode();
 
 /**
- * Makes tfjs compute on the best backend of this machine: `webgpu` if a real adapter exists, else `wasm`, else `cpu`.
+ * Makes tfjs compute on the best backend of this machine: `webgpu` if a real adapter exists, else `simd`, else `cpu`.
  * `NANO_LLM_BACKEND` or `name` overrides the choice, so that software Vulkan can be tested on purpose.
  *
  * @param name the backend to use whatever the machine has
- * @throws RangeError if the name is not one of the three; Error if the backend asked for is not available here
+ * @throws RangeError if the name is not one of the four; Error if the backend asked for is not available here
  */
 export async function useBackend(name?: BackendName): Promise<BackendChoice> {
   const wanted = name ?? Deno.env.get("NANO_LLM_BACKEND");
@@ -47,7 +51,7 @@ export async function useBackend(name?: BackendName): Promise<BackendChoice> {
   const statuses = await availableBackends();
   const isRealGpu = (await requestAdapter())?.isReal ?? false;
   const isChoice = ({ name, available }: BackendStatus) =>
-    wanted ? name === wanted : available && (name !== "webgpu" || isRealGpu);
+    wanted ? name === wanted : available && name !== "wasm" && (name !== "webgpu" || isRealGpu);
   const chosen = statuses.find(isChoice)!;
   if (!chosen.available) {
     throw new Error(`backend "${chosen.name}" is not available: ${chosen.why}`);
@@ -79,12 +83,19 @@ export async function availableBackends(): Promise<BackendStatus[]> {
   const webgpu = adapter
     ? await attempt(() => registerWebgpuBackend(adapter))
     : "no graphics adapter found";
+  const simd = simdBackend() ? undefined : await attempt(registerSimdBackend);
   const wasm = await attempt(registerWasmBackend);
   return [
     { name: "webgpu", available: !webgpu, why: webgpu ?? adapter!.description },
-    { name: "wasm", available: !wasm, why: wasm ?? "the processor, with SIMD instructions" },
+    { name: "simd", available: !simd, why: simd ?? describeSimd() },
+    { name: "wasm", available: !wasm, why: wasm ?? "the processor, with tfjs's own kernels" },
     { name: "cpu", available: true, why: "plain JavaScript on the processor" },
   ];
+}
+
+function describeSimd(): string {
+  const threads = simdBackend()!.pool.threads;
+  return `the processor, with SIMD instructions on ${threads} ${threads === 1 ? "core" : "cores"}`;
 }
 
 async function attempt(register: () => Promise<void>): Promise<string | undefined> {

@@ -82,7 +82,7 @@ interface Registered {
   verdicts: Map<string, Verdict>;
 }
 
-const registered = new Map<OperatorName, Registered>();
+const registered = new Map<unknown, Registered>();
 let mode: KernelMode = "fused";
 
 /** How much a kernel may differ from the function it stands in for, relative to the largest number compared. */
@@ -104,8 +104,9 @@ export function useKernels(which: KernelMode): void {
  * @param reference the function, in plain tfjs ops
  */
 export function operator<N extends OperatorName>(name: N, reference: Operators[N]): Operators[N] {
-  const entry: Registered = { name, reference, verdicts: new Map() };
-  registered.set(name, entry);
+  const known = registered.get(reference);
+  const entry: Registered = known?.name === name ? known : { name, reference, verdicts: new Map() };
+  registered.set(reference, entry);
   const kernel = FUSED[name] as (...args: unknown[]) => tf.Tensor | undefined;
   const call = (...args: unknown[]) => {
     const isFused = mode === "fused" && entry.verdicts.get(tf.getBackend())?.same;

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { asTerminal, OutputCollector, stripControl } from "tools/jupyter/outputs.ts";
 import { portable, withoutFolders } from "tools/jupyter/portable.ts";
+import { duration, fit } from "tools/terminal.ts";
 
 Deno.test("a carriage return overwrites, as on a terminal", () => {
   const cases = [
@@ -82,4 +83,22 @@ Deno.test("folders of this machine are taken out of outputs, at any depth, but n
     "image/svg+xml": "<svg>b</svg>",
     "image/png": "/home/ada",
   });
+});
+
+Deno.test("a live line that is too long loses its bar, then its middle, never the time left", () => {
+  const line =
+    "05-train cell 7/8 live 19 s training ━━━━──── 3/20 · loss 5.652 · tokens/s 3,025 · 0:01 left";
+  assertEquals(fit(line, 200), line);
+  assertEquals(fit(line, 90), line.replace("━━━━──── ", ""));
+  assertEquals(fit(line, 40), "05-train cell 7/8 live 19 s … 0:01 left");
+});
+
+Deno.test("durations", () => {
+  assertEquals([0.26, 9.96, 59.4, 59.6, 185].map(duration), [
+    "0.3 s",
+    "10.0 s",
+    "59 s",
+    "1 min 00 s",
+    "3 min 05 s",
+  ]);
 });

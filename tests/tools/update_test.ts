@@ -185,7 +185,7 @@ const REFUSED: [what: string, from: string, to: string, problem: string][] = [
     "a text that does not parse",
     "return words.reduce(",
     "return words.reduce((",
-    "lib/words.ts does not parse",
+    "lib/words.ts cannot be formatted",
   ],
   ["a type error", "return words.length;", "return words;", 'cell "ex-count", line 10\n'],
   [

@@ -82,10 +82,10 @@ export async function format(text: string, root: string): Promise<string> {
     stderr: "piped",
   });
   const child = command.spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(text));
-  await writer.close();
+  // If deno ends without reading, its own message says more than "broken pipe".
+  const written = new Response(text).body!.pipeTo(child.stdin).catch(() => {});
   const { success, stdout, stderr } = await child.output();
+  await written;
   if (!success) throw new Error(new TextDecoder().decode(stderr).trim());
   return new TextDecoder().decode(stdout);
 }

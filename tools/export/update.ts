@@ -60,7 +60,7 @@ async function readEdited(chapter: Chapter, text: string, root: string): Promise
     refuse(`${path} was not written by the exporter: there are no blocks to carry back`);
   }
   const formatted = await format(text, root).catch((error) =>
-    refuse(`${path} does not parse:\n${error.message}`)
+    refuse(`${path} cannot be formatted:\n${error.message}`)
   ) as string;
   const lib = readModule(formatted)!;
   if (lib.chapter !== chapter.name) refuse(`${path} was exported from ${lib.chapter}.ipynb`);

@@ -180,7 +180,7 @@ function connectionJson({ key, ports }: Connection): string {
   });
 }
 
-/** A kernel without XDG_RUNTIME_DIR prints a warning. */
-function runtimeFolder(): string {
+/** What XDG_RUNTIME_DIR should be: without it software Vulkan and kernels print warnings. */
+export function runtimeFolder(): string {
   return Deno.env.get("XDG_RUNTIME_DIR") ?? tmpdir();
 }

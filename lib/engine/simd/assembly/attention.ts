@@ -49,6 +49,14 @@ function scaleRow(row: usize, width: i32, factor: f32): void {
   }
 }
 
+/** The largest of `count` floats. A NaN may be passed over: what is made of the result will be NaN all the same. */
+function largest(row: usize, count: i32): f32 {
+  let most = f32x4.splat(-Infinity), j = 0;
+  for (; j + 4 <= count; j += 4) most = f32x4.pmax(most, v128.load(row + floats(j)));
+  for (; j < count; j++) most = f32x4.pmax(most, v128.load_splat<f32>(row + floats(j)));
+  return maxLanes(most);
+}
+
 /**
  * Turns a row of raw scores into e^(scale score - most), where `most` is the largest scaled score of this query so far.
  * What earlier blocks gave (`total`, and the row `y`) is brought to the new `most` (Milakov & Gimelshein 2018).
@@ -62,32 +70,24 @@ function onlineSoftmax(
   y: usize,
   width: i32,
 ): void {
-  let highest = f32x4.splat(-Infinity);
-  for (let j = 0; j < count; j += 4) {
-    const v = v128.bitselect(
-      v128.load(row + floats(j)),
-      f32x4.splat(-Infinity),
-      firstLanes(count - j),
-    );
-    highest = f32x4.max(highest, v);
-  }
-  const before = load<f32>(most), now = max(before, maxLanes(highest) * scale);
+  const before = load<f32>(most), now = max(before, largest(row, count) * scale);
   const shift = f32x4.splat(now), scales = f32x4.splat(scale);
-  let sum = f32x4.splat(0);
-  for (let j = 0; j < count; j += 4) {
-    const scaled = f32x4.sub(f32x4.mul(v128.load(row + floats(j)), scales), shift);
-    const e = v128.and(exp(scaled), firstLanes(count - j));
+  let sum = f32x4.splat(0), j = 0;
+  for (; j + 4 <= count; j += 4) {
+    const e = exp(f32x4.sub(f32x4.mul(v128.load(row + floats(j)), scales), shift));
     sum = f32x4.add(sum, e);
+    v128.store(row + floats(j), e);
+  }
+  if (j < count) {
+    const e = exp(f32x4.sub(f32x4.mul(v128.load(row + floats(j)), scales), shift));
+    sum = f32x4.add(sum, v128.and(e, firstLanes(count - j)));
     storeLanes(row + floats(j), e, count - j);
   }
-  if (before == -Infinity) {
-    store<f32>(total, sumLanes(sum));
-  } else {
-    const keep = expOne(before - now);
-    store<f32>(total, load<f32>(total) * keep + sumLanes(sum));
-    if (keep != 1) scaleRow(y, width, keep);
-  }
   store<f32>(most, now);
+  if (before == -Infinity) return store<f32>(total, sumLanes(sum));
+  const keep = expOne(before - now);
+  store<f32>(total, load<f32>(total) * keep + sumLanes(sum));
+  if (keep != 1) scaleRow(y, width, keep);
 }
 
 /**

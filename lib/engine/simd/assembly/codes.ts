@@ -78,8 +78,10 @@ export const GRAIN = 392;
 export const CHUNKS = 396;
 /** float64 x 32: the job's arguments. A float64 holds every int32, float32 and address exactly. */
 export const ARGUMENTS = 448;
+/** Where the compiler puts the kernels' tables of constants. */
+export const TABLES = 704;
 /** Where the threads' scratch areas begin. */
-export const SCRATCH = 1024;
+export const SCRATCH = 2048;
 /** Bytes of scratch a thread has. */
 export const SCRATCH_SIZE = 2097152;
 

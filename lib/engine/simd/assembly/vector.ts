@@ -34,34 +34,51 @@ function storeFirst(at: usize, v: v128, count: i32): void {
   if (count > 2) store<f32>(at, f32x4.extract_lane(v, 2), 8);
 }
 
-/** Each lane brought into [low, high]; NaN stays (pmin and pmax give their first operand then). */
-function clamp(x: v128, low: f32, high: f32): v128 {
-  return f32x4.pmax(f32x4.pmin(x, f32x4.splat(high)), f32x4.splat(low));
+// V8 builds a vector constant anew at every use, in three or four instructions; a load from memory takes one.
+
+/** Number `i` of a table of floats, in all lanes. */
+export function constant(table: usize, i: i32): v128 {
+  return v128.load_splat<f32>(table + (<usize> i << 2));
 }
+
+/** Largest argument, smallest argument, 1/ln 2, 1.5 * 2^23, that + 127, -ln 2 in two parts; infinity; coefficients. */
+const EXP: usize = memory.data<f32>([
+  88.72283,
+  -87.33654,
+  1.44269504088896341,
+  12582912,
+  12583039,
+  -0.693359375,
+  2.12194440e-4,
+  Infinity,
+  1.9875691500e-4,
+  1.3981999507e-3,
+  8.3334519073e-3,
+  4.1665795894e-2,
+  1.6666665459e-1,
+  5.0000001201e-1,
+  1,
+]);
 
 /**
  * e to the power of each lane, within 2 units in the last place; 0 below -87.3, infinity above 88.7, NaN stays.
  * Cephes' expf: x = n ln 2 + r, a polynomial for e^r, and n put into the exponent's bits.
  */
 export function exp(x: v128): v128 {
-  const clamped = clamp(x, -87.4, 88.8);
-  const n = f32x4.pmin(
-    f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896341))),
-    f32x4.splat(127),
-  );
-  let r = fma(n, f32x4.splat(-0.693359375), clamped);
-  r = fma(n, f32x4.splat(2.12194440e-4), r);
-  let p = f32x4.splat(1.9875691500e-4);
-  p = fma(p, r, f32x4.splat(1.3981999507e-3));
-  p = fma(p, r, f32x4.splat(8.3334519073e-3));
-  p = fma(p, r, f32x4.splat(4.1665795894e-2));
-  p = fma(p, r, f32x4.splat(1.6666665459e-1));
-  p = fma(p, r, f32x4.splat(5.0000001201e-1));
-  p = f32x4.add(fma(p, f32x4.mul(r, r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  const value = f32x4.mul(p, power);
-  const finite = v128.bitselect(f32x4.splat(Infinity), value, f32x4.gt(x, f32x4.splat(88.72283)));
-  return v128.andnot(finite, f32x4.lt(x, f32x4.splat(-87.33654)));
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const shifted = f32x4.pmin(fma(x, constant(EXP, 2), constant(EXP, 3)), constant(EXP, 4));
+  const n = f32x4.sub(shifted, constant(EXP, 3));
+  const r = fma(n, constant(EXP, 6), fma(n, constant(EXP, 5), x));
+  let p = fma(constant(EXP, 8), r, constant(EXP, 9));
+  p = fma(p, r, constant(EXP, 10));
+  p = fma(p, r, constant(EXP, 11));
+  p = fma(p, r, constant(EXP, 12));
+  p = fma(p, r, constant(EXP, 13));
+  p = f32x4.add(fma(p, f32x4.mul(r, r), r), constant(EXP, 14));
+  const power = i32x4.add(i32x4.shl(shifted, 23), constant(EXP, 14));
+  // Outside the range the above is nonsense, and is replaced.
+  const value = v128.andnot(f32x4.mul(p, power), f32x4.lt(x, constant(EXP, 1)));
+  return v128.bitselect(constant(EXP, 7), value, f32x4.gt(x, constant(EXP, 0)));
 }
 
 /** e to the power of one number. */
@@ -105,23 +122,39 @@ export function logOne(x: f32): f32 {
   return f32x4.extract_lane(log(f32x4.splat(x)), 0);
 }
 
+/** Where the result becomes 1, the sign bit, 1; then the coefficients of numerator and denominator. */
+const TANH: usize = memory.data<f32>([
+  8.3,
+  -0.0,
+  1,
+  -2.76076847742355e-16,
+  2.00018790482477e-13,
+  -8.60467152213735e-11,
+  5.12229709037114e-08,
+  1.48572235717979e-05,
+  6.37261928875436e-04,
+  4.89352455891786e-03,
+  1.19825839466702e-06,
+  1.18534705686654e-04,
+  2.26843463243900e-03,
+  4.89352518554385e-03,
+]);
+
 /**
  * The hyperbolic tangent of each lane, within 3e-7: the rational approximation of Eigen (MathFunctionsImpl.h), and
  * exactly 1 or -1 where a float is too coarse for anything else.
  */
 export function tanh(x: v128): v128 {
-  const c = clamp(x, -9, 9), s = f32x4.mul(c, c);
-  let p = f32x4.splat(-2.76076847742355e-16);
-  p = fma(p, s, f32x4.splat(2.00018790482477e-13));
-  p = fma(p, s, f32x4.splat(-8.60467152213735e-11));
-  p = fma(p, s, f32x4.splat(5.12229709037114e-08));
-  p = fma(p, s, f32x4.splat(1.48572235717979e-05));
-  p = fma(p, s, f32x4.splat(6.37261928875436e-04));
-  p = f32x4.mul(c, fma(p, s, f32x4.splat(4.89352455891786e-03)));
-  let q = f32x4.splat(1.19825839466702e-06);
-  q = fma(q, s, f32x4.splat(1.18534705686654e-04));
-  q = fma(q, s, f32x4.splat(2.26843463243900e-03));
-  const value = f32x4.div(p, fma(q, s, f32x4.splat(4.89352518554385e-03)));
-  const limit = v128.or(v128.and(x, f32x4.splat(-0.0)), f32x4.splat(1));
-  return v128.bitselect(limit, value, f32x4.gt(f32x4.abs(x), f32x4.splat(8.3)));
+  const s = f32x4.mul(x, x);
+  let p = fma(constant(TANH, 3), s, constant(TANH, 4));
+  p = fma(p, s, constant(TANH, 5));
+  p = fma(p, s, constant(TANH, 6));
+  p = fma(p, s, constant(TANH, 7));
+  p = fma(p, s, constant(TANH, 8));
+  p = f32x4.mul(x, fma(p, s, constant(TANH, 9)));
+  let q = fma(constant(TANH, 10), s, constant(TANH, 11));
+  q = fma(q, s, constant(TANH, 12));
+  q = fma(q, s, constant(TANH, 13));
+  const limit = v128.or(v128.and(x, constant(TANH, 1)), constant(TANH, 2));
+  return v128.bitselect(limit, f32x4.div(p, q), f32x4.gt(f32x4.abs(x), constant(TANH, 0)));
 }
