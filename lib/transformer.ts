@@ -6,9 +6,10 @@
  *
  * @module transformer
  */
-// export: 03434cbc, from notebooks/04-transformer.ipynb
+// export: 3171c7af, from notebooks/04-transformer.ipynb
 
 import * as tf from "@tensorflow/tfjs";
+import { operator } from "lib/engine/ops.ts";
 import { Parameters } from "lib/engine/parameters.ts";
 import {
   CausalSelfAttention,
@@ -224,7 +225,10 @@ export function gptConfig(given: Partial<GPTConfig>): GPTConfig {
   return config;
 }
 
-// cell: norm-class 2a5e7546
+// cell: norm-kernel 59ffdfae
+const engineNorm = operator("layerNorm", layerNorm);
+
+// cell: norm-class 83540f34
 /** A norm with parameters of its own: layer norm, or RMS norm where the config says so. */
 export class Norm {
   readonly gain: tf.Variable;
@@ -243,7 +247,8 @@ export class Norm {
 
   /** [..., C] -> [..., C] */
   forward<T extends tf.Tensor>(x: T): T {
-    return this.#isRms ? rmsNorm(x, this.gain) : layerNorm(x, this.gain, this.bias);
+    if (this.#isRms) return rmsNorm(x, this.gain);
+    return engineNorm(x, this.gain, this.bias) as T;
   }
 }
 
@@ -310,7 +315,10 @@ function linearParameters(
   return bias ? { weight, bias: parameters.zeros(`${name}.bias`, [shape[1]]) } : { weight };
 }
 
-// cell: ex-mlp ce5c7dae
+// cell: mlp-kernels cea1a378
+const engine = { linear: operator("linear", linear), gelu: operator("gelu", gelu) };
+
+// cell: ex-mlp dd80bfb0
 /**
  * The part of a block that thinks about each token alone: widen, bend, narrow. With "swiglu" (Shazeer 2020,
  * arXiv:2002.05202) a third matrix, c_gate, decides how much of each wide value passes.
@@ -340,11 +348,11 @@ export class MLP {
 
   /** [B, T, C] -> [B, T, C]; drops values only where `random` is given. */
   forward(x: tf.Tensor3D, { random }: Pick<ForwardOptions, "random"> = {}): tf.Tensor3D {
-    const wide = linear(x, this.#fc.weight, this.#fc.bias); // [B, T, F]
+    const wide = engine.linear(x, this.#fc.weight, this.#fc.bias); // [B, T, F]
     const bent = this.#gate
-      ? wide.mul(silu(linear(x, this.#gate.weight, this.#gate.bias)))
-      : gelu(wide);
-    const narrow = linear(bent, this.#proj.weight, this.#proj.bias); // [B, T, C]
+      ? wide.mul(silu(engine.linear(x, this.#gate.weight, this.#gate.bias)))
+      : engine.gelu(wide);
+    const narrow = engine.linear(bent, this.#proj.weight, this.#proj.bias); // [B, T, C]
     return dropout(narrow, this.#dropout, random) as tf.Tensor3D;
   }
 }

@@ -23,8 +23,7 @@ export const MODULES: Record<string, string[]> = {
  * @throws Error with the compiler's messages, if the source does not compile
  */
 export async function compileKernels(features: string[]): Promise<Uint8Array> {
-  // deno-lint-ignore no-import-prefix -- the only place that needs the compiler, and only when it compiles
-  const { default: asc } = await import("npm:assemblyscript@0.28.20/asc");
+  const { default: asc } = await import("assemblyscript/asc");
   let module: Uint8Array | undefined;
   const messages = asc.createMemoryStream();
   const { error } = await asc.main([

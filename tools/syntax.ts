@@ -5,7 +5,7 @@
  * a stray `return`, a name declared twice), which the TypeScript parser leaves to its type checker, and loads four
  * times faster.
  */
-import { parse, type ParserOptions } from "npm:@babel/parser@8.1.2";
+import { parse, type ParserOptions } from "@babel/parser";
 
 /** A parsed cell or module: its statements and its comments. */
 export type Parsed = ReturnType<typeof parse>;

@@ -64,8 +64,13 @@ export function readSummary(output: string): Count | undefined {
 }
 
 async function runStep({ args, isCounted }: Step, signal: AbortSignal): Promise<Count> {
-  const child = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "piped", signal })
-    .spawn();
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: ROOT,
+    env: { XDG_RUNTIME_DIR: runtimeFolder() },
+    stdout: "piped",
+    signal,
+  }).spawn();
   const [output, { success }] = await Promise.all([tee(child.stdout), child.status]);
   const count = isCounted ? readSummary(output) : undefined;
   if (!count) {
