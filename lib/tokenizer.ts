@@ -639,12 +639,14 @@ export function learnMerges(
   return merges;
 }
 
-// cell: long-word 6fcd2a9f
+// cell: long-word 5146a060
 /** Words with fewer bytes than this are merged by `mergeByRank`: the lists pay off only for longer ones. */
 const LONG_WORD = 64;
 
 /** A word whose tokens know their neighbours, so that a merge moves nothing. */
 class LinkedWord {
+  /** What the token at each place becomes with the next one, or `NONE`. */
+  readonly ranks: Int32Array;
   readonly previous: Int32Array;
   readonly #ids: Int32Array;
   readonly #next: Int32Array;
@@ -653,21 +655,23 @@ class LinkedWord {
     this.#ids = Int32Array.from(ids);
     this.#next = this.#ids.map((_, place) => place + 1 < ids.length ? place + 1 : NONE);
     this.previous = this.#ids.map((_, place) => place - 1);
+    this.ranks = this.#ids.map((_, place) => this.#rankAt(place));
   }
 
-  /** What the token at this place and the next one would become. */
-  rankAt(place: number): number | undefined {
-    const second = place === NONE ? NONE : this.#next[place];
-    return second === NONE ? undefined : this.merges.get(this.#ids[place], this.#ids[second]);
+  #rankAt(place: number): number {
+    const second = this.#next[place];
+    return second === NONE ? NONE : this.merges.get(this.#ids[place], this.#ids[second]) ?? NONE;
   }
 
-  /** The token at this place takes in the next one. */
+  /** The token at this place takes in the next one; the ranks here and before are new. */
   merge(place: number, made: number): void {
-    const second = this.#next[place], after = this.#next[second];
+    const second = this.#next[place], after = this.#next[second], before = this.previous[place];
     this.#ids[place] = made;
-    this.#ids[second] = this.#next[second] = NONE;
+    this.#ids[second] = this.ranks[second] = NONE;
     this.#next[place] = after;
+    this.ranks[place] = this.#rankAt(place);
     if (after !== NONE) this.previous[after] = place;
+    if (before !== NONE) this.ranks[before] = this.#rankAt(before);
   }
 
   ids(): TokenIds {
@@ -684,8 +688,8 @@ class WaitingPlaces {
     return this.#ranks.first;
   }
 
-  add(place: number, rank: number | undefined): void {
-    if (rank === undefined) return;
+  add(place: number, rank: number): void {
+    if (rank === NONE) return;
     const places = this.#places.get(rank);
     if (places) places.push(place);
     else {
@@ -707,17 +711,18 @@ class WaitingPlaces {
 export function mergeLongWord(ids: TokenIds, merges: Merges): TokenIds {
   const word = new LinkedWord(ids, merges);
   const waiting = new WaitingPlaces();
-  for (let place = 0; place < ids.length; place++) waiting.add(place, word.rankAt(place));
+  for (let place = 0; place < ids.length; place++) waiting.add(place, word.ranks[place]);
   for (let rank = waiting.lowestRank; rank !== undefined; rank = waiting.lowestRank) {
     for (const place of waiting.takeLowest()) {
-      if (word.rankAt(place) !== rank) continue; // a neighbour has been merged meanwhile
+      if (word.ranks[place] !== rank) continue; // a neighbour has been merged meanwhile
       if (waiting.lowestRank! <= rank) {
         waiting.add(place, rank); // a merge made a pair that may have to go first
         continue;
       }
       word.merge(place, rank);
-      waiting.add(word.previous[place], word.rankAt(word.previous[place]));
-      waiting.add(place, word.rankAt(place));
+      const before = word.previous[place];
+      if (before !== NONE) waiting.add(before, word.ranks[before]);
+      waiting.add(place, word.ranks[place]);
     }
   }
   return word.ids();

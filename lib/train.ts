@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: be6ae354, from notebooks/05-train.ipynb
+// export: ca88b82e, from notebooks/05-train.ipynb
 
 import { dirname, join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
@@ -14,6 +14,7 @@ import { Random, type RandomState } from "lib/engine/random.ts";
 import { decodeSafetensors, encodeSafetensors, type HostTensor } from "lib/data/safetensors.ts";
 import type { Parameters } from "lib/engine/parameters.ts";
 import { GPT, loadWeights } from "lib/transformer.ts";
+import { operator, verifyOperators } from "lib/engine/ops.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 
 // cell: token-pack 49947010
@@ -392,7 +393,10 @@ export interface LossAndGradients {
   gradients: Gradients;
 }
 
-// cell: loss-and-gradients b9237e80
+// cell: loss-kernel 058c830d
+const engineLoss = operator("crossEntropy", crossEntropy);
+
+// cell: loss-and-gradients 20791b84
 /**
  * Mean loss and mean gradients over batches of one size, one batch in memory at a time.
  *
@@ -410,7 +414,7 @@ export function lossAndGradients(
   let count = 0;
   for (const { inputs, targets } of batches) {
     const found = tf.tidy(() => {
-      const loss = () => crossEntropy(model.forward(inputs, { random }), targets);
+      const loss = () => engineLoss(model.forward(inputs, { random }), targets);
       const { value, grads } = tf.variableGrads(loss, variables);
       const fresh = [
         value,
@@ -446,7 +450,7 @@ export interface EvaluateOptions {
   windows?: number;
 }
 
-// cell: evaluate c937aeae
+// cell: evaluate cb1e6a0d
 /**
  * Mean loss of a model over a text, cut into windows of blockSize tokens. Nothing is dropped, nothing is random.
  *
@@ -462,6 +466,7 @@ export async function evaluate(
   if (tokens.length < 2) {
     throw new RangeError(`there must be at least 2 tokens to measure, got ${tokens.length}`);
   }
+  await verifyOperators();
   const { blockSize } = model.config;
   const asked = tokens.length - 1; // nothing comes before the first token
   const starts = windowStarts(asked, blockSize, windows);
@@ -479,7 +484,7 @@ export async function evaluate(
   return sum / count;
 }
 
-// cell: evaluate-parts 5fe880df
+// cell: evaluate-parts 604bad98
 function windowStarts(asked: number, blockSize: number, windows = Infinity): number[] {
   const all = Math.floor(asked / blockSize);
   const count = Math.min(windows, all);
@@ -487,7 +492,7 @@ function windowStarts(asked: number, blockSize: number, windows = Infinity): num
 }
 
 async function meanLoss(model: GPT, { inputs, targets }: Batch): Promise<number> {
-  const loss = tf.tidy(() => crossEntropy(model.forward(inputs), targets));
+  const loss = tf.tidy(() => engineLoss(model.forward(inputs), targets));
   const [value] = await loss.data();
   tf.dispose([inputs, targets, loss]);
   return value;
@@ -834,7 +839,7 @@ export interface TrainerOptions extends Partial<TrainSettings> {
   steps: number;
 }
 
-// cell: trainer f676cd23
+// cell: trainer c737b589
 /**
  * Trains a GPT. The same seed gives the same run, and so does a run in two halves with a checkpoint between.
  *
@@ -924,6 +929,7 @@ export class Trainer {
   async run(
     { until = this.settings.steps, stop, onStep, onEvaluation }: RunOptions = {},
   ): Promise<{ stopped: boolean }> {
+    await verifyOperators();
     const button = listenForStop();
     try {
       if (this.step === 0) await this.#look(onEvaluation);

@@ -109,6 +109,10 @@ function product(
 }
 
 const SIZES = [[1, 1, 1], [7, 9, 5], [13, 31, 300], [66, 70, 34], [5, 130, 17], [1, 65, 128], [
+  2,
+  50,
+  7,
+], [
   150,
   140,
   90,
@@ -127,6 +131,23 @@ testSimd("matrix products in all four orders", async () => {
         c,
         product(a.values, b.values, [rows, columns, depth], transposeA, transposeB),
       );
+    }
+  }
+});
+
+testSimd("a row comes out the same, to the last bit, alone and among others", async () => {
+  const many = draw([20, 300]), bias = draw([37]);
+  for (const transposed of [false, true]) {
+    const weight = draw(transposed ? [37, 300] : [300, 37]);
+    const all = await fusedLinear(many.tensor, weight.tensor, bias.tensor, transposed).data();
+    for (const rows of [1, 2]) {
+      const few = fusedLinear(
+        many.tensor.slice([5, 0], [rows, 300]),
+        weight.tensor,
+        bias.tensor,
+        transposed,
+      );
+      assertEquals(await few.data(), all.slice(5 * 37, (5 + rows) * 37));
     }
   }
 });
@@ -550,6 +571,7 @@ const OPS: Record<string, (x: (shape: number[]) => tf.Tensor) => tf.Tensor> = {
   "sum of a middle axis": (x) => x([3, 33, 17]).sum(1, true),
   "sum of all": (x) => x([33, 17]).sum(),
   mean: (x) => x([3, 33, 17]).mean(-1, true),
+  "mean of columns": (x) => x([33, 22]).mean(0),
   max: (x) => x([33, 17]).max(-1),
   "max of columns": (x) => x([33, 17]).max(0),
   moments: (x) => tf.moments(x([12, 9]), -1, true).variance,
@@ -644,16 +666,18 @@ testSimd("NaN in, NaN out", async () => {
   parameter.dispose();
 });
 
-testSimd("tensors keep their numbers when others are disposed", async () => {
+testSimd("numbers stay when their tensor's memory is used again", async () => {
   const x = tf.tensor1d([1, 2, 3, 4]).add(0),
+    y = x.add(0),
     part = x.slice([1], [2]),
-    all = await x.data(),
     same = x.clone();
+  const read = await y.data();
   x.dispose();
-  tf.ones([4]).mul(9);
-  assertEquals([...await part.data()], [2, 3]);
-  assertEquals([...await same.data()], [1, 2, 3, 4]);
-  assertEquals([...all], [1, 2, 3, 4]);
+  y.dispose();
+  assertEquals(await tf.ones([4]).mul(9).data(), Float32Array.of(9, 9, 9, 9));
+  assertEquals(read, Float32Array.of(1, 2, 3, 4));
+  assertEquals(await part.data(), Float32Array.of(2, 3));
+  assertEquals(await same.data(), read);
 });
 
 /** A small model of all fused operators: loss, and one step of AdamW. */
@@ -795,7 +819,7 @@ Deno.test("simd: both modules start, and put their tables where nothing else sta
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
     await WebAssembly.instantiate(bytes, { env: { memory, abort: () => {} } });
     const outside = new Uint8Array(memory.buffer).findIndex((byte, at) =>
-      byte && (at < TABLES || at >= SCRATCH)
+      byte !== 0 && (at < TABLES || at >= SCRATCH)
     );
     assertEquals(outside, -1, `${name} has a table at ${outside}`);
   }

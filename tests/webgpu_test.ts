@@ -146,14 +146,7 @@ testOnGpu("gelu, far from 0 too", async () => {
 });
 
 testOnGpu("causal attention of any length and head width", async () => {
-  for (
-    const [batch, length, heads, width] of [[1, 1, 1, 1], [2, 5, 3, 4], [1, 70, 2, 7], [
-      2,
-      130,
-      1,
-      32,
-    ], [1, 20, 1, 80]]
-  ) {
+  for (const [batch, length, heads, width] of [[1, 1, 1, 1], [2, 70, 3, 7], [2, 130, 1, 32]]) {
     const qkv = floats(batch, length, 3 * heads * width);
     const reference: Body = (x) => causalAttention(x as tf.Tensor3D, { nHead: heads });
     await assertSame((x) => fusedCausalAttention(x, heads), reference, [qkv], 5e-5);

@@ -20,19 +20,30 @@ export interface SafetensorsFile {
   metadata: Record<string, string>;
 }
 
-/** The types read here. F16 and BF16 come out as Float32Array. */
-export type Dtype = "F32" | "F16" | "BF16" | "I32" | "U8";
+/** The types read here. F16 and BF16 come out as Float32Array, BOOL as Uint8Array. */
+export type Dtype = "F32" | "F16" | "BF16" | "I32" | "U8" | "BOOL";
 
-const BYTES: Record<Dtype, number> = { F32: 4, F16: 2, BF16: 2, I32: 4, U8: 1 };
+const BYTES: Record<Dtype, number> = { F32: 4, F16: 2, BF16: 2, I32: 4, U8: 1, BOOL: 1 };
+
+/** The types that weights may have. */
+const FLOATS: readonly Dtype[] = ["F32", "F16", "BF16"];
 
 /** The format's own limit on the header, bytes. */
 const MOST_HEADER_BYTES = 100_000_000;
 
-/** A file that is not what it claims to be; `tensor` names the culprit where there is one. */
+/** A file that is not what it claims to be, or not what a model needs; `tensor` names the culprit where there is one. */
 export class SafetensorsError extends Error {
+  /** This class's name, as error messages show it. */
   override name = "SafetensorsError";
-  constructor(problem: string, readonly tensor?: string) {
-    super(tensor === undefined ? problem : `tensor "${tensor}": ${problem}`);
+
+  /**
+   * @param problem what is wrong, with the value
+   * @param tensor which one
+   * @param file where it was read from
+   */
+  constructor(readonly problem: string, readonly tensor?: string, readonly file?: string) {
+    const where = [file, tensor === undefined ? undefined : `tensor "${tensor}"`];
+    super([...where.filter((place) => place !== undefined), problem].join(": "));
   }
 }
 
@@ -47,10 +58,11 @@ export function encodeSafetensors(
   tensors: Record<string, HostTensor>,
   metadata: Record<string, string> = {},
 ): Uint8Array {
-  const header: Record<string, unknown> = {};
+  const header: Record<string, unknown> = Object.create(null);
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let end = 0;
   for (const [name, { shape, data }] of Object.entries(tensors)) {
+    if (name === "__metadata__") throw new SafetensorsError("the format keeps this name", name);
     const count = shape.reduce((product, n) => product * n, 1);
     if (count !== data.length) {
       throw new SafetensorsError(
@@ -81,7 +93,8 @@ function dtypeOf(data: HostTensor["data"]): Dtype {
 }
 
 /**
- * Reads a safetensors file. Trusts nothing: every length, offset, type and shape is checked before it is used.
+ * The tensors in the bytes of a safetensors file. Trusts nothing: every length, offset, type and shape is checked before it
+ * is used, and what is allocated for the tensors is the size of their bytes (twice that for F16 and BF16).
  *
  * @throws SafetensorsError saying what is wrong, and with which tensor
  */
@@ -101,6 +114,59 @@ export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
     tensors[name] = { dtype, shape, data: readNumbers(dtype, data.slice(start, end)) };
   }
   return { tensors, metadata: metadata as Record<string, string> };
+}
+
+/**
+ * Reads a safetensors file.
+ *
+ * @throws SafetensorsError naming the file, the tensor where there is one, and what is wrong; also if the path is a folder, or
+ *   cannot be read
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  try {
+    const { isFile, isDirectory } = await Deno.stat(path);
+    if (!isFile) throw new SafetensorsError(isDirectory ? "is a folder" : "is not a file");
+    return decodeSafetensors(await Deno.readFile(path));
+  } catch (error) {
+    if (error instanceof SafetensorsError) {
+      throw new SafetensorsError(error.problem, error.tensor, path);
+    }
+    throw new SafetensorsError(`cannot be read: ${(error as Error).message}`, undefined, path);
+  }
+}
+
+/**
+ * Makes sure that tensors are exactly the weights that a model needs.
+ *
+ * @param tensors as read
+ * @param shapes what is needed: the shape of each tensor by name
+ * @throws SafetensorsError naming the first tensor that is missing, not needed, of another shape, of a type that weights cannot
+ *   have, or that holds a value which is not finite
+ */
+export function requireWeights(
+  tensors: Record<string, StoredTensor>,
+  shapes: Record<string, readonly number[]>,
+): void {
+  for (const [name, shape] of Object.entries(shapes)) {
+    if (!Object.hasOwn(tensors, name)) {
+      throw new SafetensorsError(`is missing; it must have shape [${shape}]`, name);
+    }
+  }
+  for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
+    const problem = !Object.hasOwn(shapes, name)
+      ? "is not a weight of this model"
+      : `${shape}` !== `${shapes[name]}`
+      ? `shape must be [${shapes[name]}], got [${shape}]`
+      : !FLOATS.includes(dtype)
+      ? `dtype must be one of ${FLOATS.join(", ")}, got ${dtype}`
+      : notFinite(data);
+    if (problem) throw new SafetensorsError(problem, name);
+  }
+}
+
+function notFinite(data: HostTensor["data"]): string | undefined {
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  return at === -1 ? undefined : `value ${at} is ${data[at]}; weights must be finite`;
 }
 
 function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; dataStart: number } {
@@ -131,19 +197,32 @@ function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; dataS
 
 /** JSON.parse keeps the last of two equal names in silence; here the second one is an error. */
 function refuseDuplicates(text: string): void {
-  const seen = new Set<string>();
-  let depth = 0;
-  for (
-    const [token, name] of text.matchAll(/[{}[\]]|"((?:[^"\\]|\\.)*)"(?=\s*:)|"(?:[^"\\]|\\.)*"/g)
-  ) {
-    if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
-    else if (depth === 1 && name !== undefined) {
-      const key = JSON.parse(`"${name}"`);
-      if (seen.has(key)) throw new SafetensorsError("the name stands in the header twice", key);
-      seen.add(key);
+  const open: Set<string>[] = []; // the names so far of each object that is not closed
+  for (let at = 0; at < text.length; at++) {
+    const sign = text[at];
+    if (sign === "{" || sign === "[") open.push(new Set());
+    else if (sign === "}" || sign === "]") open.pop();
+    if (sign !== '"') continue;
+    const start = at;
+    at = closingQuote(text, start);
+    if (!isBeforeColon(text, at + 1)) continue;
+    const name: string = JSON.parse(text.slice(start, at + 1));
+    if (open.at(-1)!.has(name)) {
+      throw new SafetensorsError("the name stands in the header twice", name);
     }
+    open.at(-1)!.add(name);
   }
+}
+
+function closingQuote(text: string, start: number): number {
+  let at = start + 1;
+  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  return at;
+}
+
+function isBeforeColon(text: string, at: number): boolean {
+  while (" \t\r\n".includes(text[at])) at++;
+  return text[at] === ":";
 }
 
 interface Entry {
@@ -216,7 +295,7 @@ function checkCoverage(entries: Entry[], available: number): void {
 }
 
 function readNumbers(dtype: Dtype, bytes: Uint8Array<ArrayBuffer>): HostTensor["data"] {
-  if (dtype === "U8") return bytes;
+  if (dtype === "U8" || dtype === "BOOL") return bytes;
   if (dtype === "I32") return new Int32Array(bytes.buffer);
   if (dtype === "F32") return new Float32Array(bytes.buffer);
   if (dtype === "F16") return Float32Array.from(new Float16Array(bytes.buffer));

@@ -196,10 +196,7 @@ const SAMPLES: Record<OperatorName, (random: Random) => Sample[]> = {
     { trained: [normal(random, 5, 8), normal(random, 8)], rest: [] },
   ],
   gelu: (random) => [{ trained: [normal(random, 3, 2, 13)], rest: [] }],
-  causalAttention: (random) => [
-    { trained: [normal(random, 2, 5, 18)], rest: [{ nHead: 2 }] },
-    { trained: [normal(random, 1, 9, 24)], rest: [{ nHead: 2 }] },
-  ],
+  causalAttention: (random) => [{ trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] }],
   crossEntropy: (random) => [{ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] }],
 };
 

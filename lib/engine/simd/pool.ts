@@ -8,7 +8,7 @@ import {
   WAKE,
   WORKERS,
 } from "./assembly/codes.ts";
-import { startWorker } from "./worker.ts";
+import { startWorkers } from "./worker.ts";
 
 /** Most threads for which there is scratch memory. */
 export const MAX_THREADS = 64;
@@ -58,7 +58,7 @@ export class Pool {
     }
     const memory = createMemory(SCRATCH + threads * SCRATCH_SIZE);
     const instance = await WebAssembly.instantiate(module, { env: { memory, abort: () => {} } });
-    for (let slot = 1; slot < threads; slot++) await startWorker({ module, memory, slot });
+    await startWorkers({ module, memory, threads });
     return new Pool(threads, memory, instance.exports as unknown as Exports);
   }
 

@@ -1,25 +1,28 @@
 /**
- * Starting a worker: a thread that has its own instance of the kernels on the shared memory and stays inside its `work`
- * function until it is told to stop.
+ * Starting workers: threads that each have an instance of the kernels on the shared memory, and stay inside its `work`
+ * function until they are told to stop.
  */
 
-/** What a worker needs. */
+/** What the workers need. */
 export interface WorkerStart {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
-  /** Number of the worker, from 1; the main thread is 0. */
-  slot: number;
+  /** How many threads there are, the main one (number 0) included; workers have the numbers from 1. */
+  threads: number;
 }
 
-// The worker's whole program travels in a data: address, so that it starts without reading a file, also from a bundle.
+// A worker's whole program travels in a data: address, so that it starts without reading a file, also from a bundle.
 const WORK = `async function work({ module, memory, slot }) {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort() {} } });
   exports.work(slot);
 }`;
 const WEB_WORKER = `${WORK}
 self.onmessage = async ({ data }) => { await work(data); self.close(); };`;
-const NODE_WORKER = `import { workerData } from "node:worker_threads";
+// Starting one blocks its parent for 20 ms or more, so each starts the next: the main thread pays for one only.
+const NODE_WORKER = `import { Worker, workerData } from "node:worker_threads";
 ${WORK}
+const next = { ...workerData, slot: workerData.slot + 1 };
+if (next.slot < next.threads) new Worker(new URL(next.program), { workerData: next }).unref();
 await work(workerData);`;
 
 function address(source: string): URL {
@@ -27,16 +30,20 @@ function address(source: string): URL {
 }
 
 /**
- * Starts a worker, which joins the work by itself as soon as it runs.
+ * Starts the workers, which join the work by themselves as soon as they run.
  *
- * Outside a browser it is a worker of `node:worker_threads`, because only these can be told not to keep the process
+ * Outside a browser they are workers of `node:worker_threads`, because only these can be told not to keep the process
  * alive.
  */
-export async function startWorker(start: WorkerStart): Promise<void> {
+export async function startWorkers(start: WorkerStart): Promise<void> {
+  if (start.threads < 2) return;
   if ("document" in globalThis || !("process" in globalThis)) {
-    new Worker(address(WEB_WORKER), { type: "module" }).postMessage(start);
+    for (let slot = 1; slot < start.threads; slot++) {
+      new Worker(address(WEB_WORKER), { type: "module" }).postMessage({ ...start, slot });
+    }
     return;
   }
   const { Worker: NodeWorker } = await import("node:worker_threads");
-  new NodeWorker(address(NODE_WORKER), { workerData: start }).unref();
+  const program = address(NODE_WORKER);
+  new NodeWorker(program, { workerData: { ...start, slot: 1, program: program.href } }).unref();
 }

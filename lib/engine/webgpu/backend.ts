@@ -191,9 +191,14 @@ export class GpuBackend extends WebGPUBackend {
     const head = Object.entries(constants).map(([key, value]) => `const ${key} = ${value}u;`).join(
       " ",
     );
-    const body = this.#shaders[name].replace(
+    const chosen = this.#shaders[name].replace(
       /^( *)\/\/([A-Z]+) (.*)$/gm,
       (_, indent, option, line) => options.includes(option) ? indent + line : "",
+    );
+    const times = { $r: ROWS, $p: constants.PARTS };
+    const body = chosen.replace(
+      /^(?! *\/\/).*(\$[rp]).*$/gm,
+      (line, mark: keyof typeof times) => repeat(line, mark, times[mark]).join(" "),
     );
     const module = this.#gpu.createShaderModule({ label: `${name}.wgsl`, code: `${head} ${body}` });
     return this.#gpu.createComputePipeline({
@@ -227,6 +232,15 @@ export class GpuBackend extends WebGPUBackend {
     for (const buffer of this.#uniforms.values()) buffer.destroy();
     this.#uniforms.clear();
   }
+}
+
+/** How often a line of a shader with `$r` in it stands; one with `$p` stands PARTS times. */
+const ROWS = 8;
+
+/** A line once for each number from 0, with the number in place of the mark; a comment at its end is left out. */
+function repeat(line: string, mark: string, times: number): string[] {
+  const code = line.replace(/\/\/.*/, "");
+  return Array.from({ length: times }, (_, i) => code.replaceAll(mark, String(i)));
 }
 
 let registered: Promise<void> | undefined;

@@ -60,7 +60,7 @@ function multiply(gpu: GpuBackend, product: Product): tf.TensorInfo {
   const output = gpu.output(product.shape);
   if (sizeOf(product.shape) === 0) return output;
   if (isDirect(gpu, product)) multiplyDirect(gpu, product, output);
-  else multiplyTiled(gpu, product, output);
+  else multiplyAny(gpu, product, output);
   return output;
 }
 
@@ -93,7 +93,7 @@ function multiplyDirect(gpu: GpuBackend, product: Product, output: tf.TensorInfo
   );
 }
 
-function multiplyTiled(gpu: GpuBackend, product: Product, output: tf.TensorInfo): void {
+function multiplyAny(gpu: GpuBackend, product: Product, output: tf.TensorInfo): void {
   const { a, b, transposeA, transposeB, rows, columns, depth, batch = 1, stepA, stepB, bias } =
     product;
   const uniforms = [
@@ -105,14 +105,15 @@ function multiplyTiled(gpu: GpuBackend, product: Product, output: tf.TensorInfo)
     stepA ? rows * depth : 0,
     stepB ? depth * columns : 0,
   ];
-  const options = bias ? ["BIAS"] : [];
-  const groups: [number, number, number] = [Math.ceil(columns / 64), Math.ceil(rows / 64), batch];
-  gpu.dispatch(
-    { name: "matmul-tiled", options },
-    [output, a, b, ...(bias ? [bias] : [])],
-    uniforms,
-    groups,
-  );
+  const name = gpu.isReal ? "matmul-tiled" : "matmul-plain";
+  const [across, down] = gpu.isReal ? [64, 64] : [32, 8];
+  const groups: [number, number, number] = [
+    Math.ceil(columns / across),
+    Math.ceil(rows / down),
+    batch,
+  ];
+  const tensors = [output, a, b, ...(bias ? [bias] : [])];
+  gpu.dispatch({ name, options: bias ? ["BIAS"] : [] }, tensors, uniforms, groups);
 }
 
 /** tf.matMul, where the batches of the two are equal or one has a single matrix; undefined for other calls. */
@@ -339,9 +340,10 @@ const QUERIES = 64;
 function attentionPlan(name: "attention" | "attention-grad", shape: number[], heads: number) {
   const [batch, length, columns] = shape;
   const width = columns / 3 / heads;
+  const parts = Math.ceil(width / 4);
   // Two tiles of TILE rows each, and two more numbers a row.
-  const tile = Math.max(1, Math.min(16, Math.floor(FAST_NUMBERS / (2 * width + 2))));
-  const constants = { WIDTH: width, TILE: tile, QUERIES };
+  const tile = Math.max(1, Math.min(16, Math.floor(FAST_NUMBERS / (8 * parts + 2))));
+  const constants = { WIDTH: width, PARTS: parts, TILE: tile, QUERIES };
   const groups: [number, number, number] = [Math.ceil(length / QUERIES), heads, batch];
   return { shader: { name, constants }, groups };
 }

@@ -19,17 +19,17 @@ fn main(@builtin(global_invocation_id) place: vec3u) {
   let last = sizes.rows - 1u;
   let aStart = place.z * sizes.aBatch;
   let bStart = place.z * sizes.bBatch;
-  var sums: array<vec4f, 8>;
+  // Lines with $r stand eight times, once for each row: a list that is indexed in a loop would lie in slow memory.
+  var sum$r = vec4f(0.0);
+  let line$r = aStart + min(row0 + $ru, last) * depth;
   //NN for (var k = 0u; k < depth; k++) {
   //NN   let at = bStart + 4u * k * columns + column;
   //NN   let b0 = b[at];
   //NN   let b1 = b[at + columns];
   //NN   let b2 = b[at + 2u * columns];
   //NN   let b3 = b[at + 3u * columns];
-  //NN   for (var r = 0u; r < ROWS; r++) {
-  //NN     let left = a[aStart + min(row0 + r, last) * depth + k];
-  //NN     sums[r] = fma(vec4f(left.x), b0, fma(vec4f(left.y), b1, fma(vec4f(left.z), b2, fma(vec4f(left.w), b3, sums[r]))));
-  //NN   }
+  //NN   let left$r = a[line$r + k];
+  //NN   sum$r = fma(vec4f(left$r.x), b0, fma(vec4f(left$r.y), b1, fma(vec4f(left$r.z), b2, fma(vec4f(left$r.w), b3, sum$r))));
   //NN }
   //NT for (var k = 0u; k < depth; k++) {
   //NT   let at = bStart + 4u * column * depth + k;
@@ -37,26 +37,25 @@ fn main(@builtin(global_invocation_id) place: vec3u) {
   //NT   let b1 = b[at + depth];
   //NT   let b2 = b[at + 2u * depth];
   //NT   let b3 = b[at + 3u * depth];
-  //NT   for (var r = 0u; r < ROWS; r++) {
-  //NT     let left = a[aStart + min(row0 + r, last) * depth + k];
-  //NT     sums[r] += vec4f(dot(left, b0), dot(left, b1), dot(left, b2), dot(left, b3));
-  //NT   }
+  //NT   let left$r = a[line$r + k];
+  //NT   sum$r += vec4f(dot(left$r, b0), dot(left$r, b1), dot(left$r, b2), dot(left$r, b3));
   //NT }
   //TN let lines = sizes.rows / 4u;
-  //TN let line = row0 / 4u;
+  //TN let block = row0 / 4u;
   //TN for (var k = 0u; k < sizes.depth; k++) {
   //TN   let right = b[bStart + k * columns + column];
-  //TN   let upper = a[aStart + k * lines + line];
-  //TN   let lower = a[aStart + k * lines + min(line + 1u, lines - 1u)];
-  //TN   for (var r = 0u; r < 4u; r++) {
-  //TN     sums[r] = fma(vec4f(upper[r]), right, sums[r]);
-  //TN     sums[r + 4u] = fma(vec4f(lower[r]), right, sums[r + 4u]);
-  //TN   }
+  //TN   let upper = a[aStart + k * lines + block];
+  //TN   let lower = a[aStart + k * lines + min(block + 1u, lines - 1u)];
+  //TN   sum0 = fma(vec4f(upper.x), right, sum0);
+  //TN   sum1 = fma(vec4f(upper.y), right, sum1);
+  //TN   sum2 = fma(vec4f(upper.z), right, sum2);
+  //TN   sum3 = fma(vec4f(upper.w), right, sum3);
+  //TN   sum4 = fma(vec4f(lower.x), right, sum4);
+  //TN   sum5 = fma(vec4f(lower.y), right, sum5);
+  //TN   sum6 = fma(vec4f(lower.z), right, sum6);
+  //TN   sum7 = fma(vec4f(lower.w), right, sum7);
   //TN }
-  for (var r = 0u; r < ROWS; r++) {
-    if (row0 + r > last) { break; }
-    var sum = sums[r];
-    //BIAS sum += bias[column];
-    c[(place.z * sizes.rows + row0 + r) * columns + column] = sum;
-  }
+  //BIAS sum$r += bias[column];
+  let start = (place.z * sizes.rows + row0) * columns + column;
+  if (row0 + $ru <= last) { c[start + $ru * columns] = sum$r; }
 }

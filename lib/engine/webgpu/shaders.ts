@@ -13,6 +13,7 @@ const NAMES = [
   "layer-norm",
   "layer-norm-grad",
   "matmul-direct",
+  "matmul-plain",
   "matmul-tiled",
   "square-sum",
 ] as const;

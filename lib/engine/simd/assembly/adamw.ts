@@ -1,7 +1,8 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** AdamW (Loshchilov & Hutter 2019), and the sum of squares that gradient clipping needs. */
-import { firstLanes, fma, storeLanes } from "./vector";
-import { address, double, float, floats, integer } from "./job";
-import { BLOCK, SQUARE_SUM_BLOCK } from "./codes";
+import { firstLanes, fma, storeLanes } from "./vector.ts";
+import { address, double, float, floats, integer } from "./job.ts";
+import { BLOCK, SQUARE_SUM_BLOCK } from "./codes.ts";
 
 /**
  * Units: blocks of elements. Arguments: parameter, gradient, first moment, second moment (all but the gradient are

@@ -1,11 +1,12 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /**
  * Causal attention by blocks, forwards and backwards: no matrix of all queries against all keys is ever kept
  * (Dao et al., "FlashAttention", 2022). Of each query only the log of its softmax's denominator is saved.
  */
-import { exp, expOne, firstLanes, logOne, maxLanes, storeLanes, sumLanes } from "./vector";
-import { address, float, floats, integer, scratch } from "./job";
-import { multiply, pack, PACKED, Shape, Start } from "./matmul";
-import { TILE_COLUMNS, TILE_ROWS } from "./codes";
+import { exp, expOne, firstLanes, logOne, maxLanes, storeLanes, sumLanes } from "./vector.ts";
+import { address, float, floats, integer, scratch } from "./job.ts";
+import { multiply, pack, PACKED, Shape, Start } from "./matmul.ts";
+import { TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
 
 /** Most queries and keys in a block; a multiple of both sides of a tile. */
 const MAX_BLOCK: i32 = 96;

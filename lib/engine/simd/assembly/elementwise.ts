@@ -1,8 +1,9 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** Elementwise operations with broadcasting, sums over axes, and strided copies. */
-import { exp, log, storeLanes, tanh } from "./vector";
-import { rowSum } from "./norm";
-import { address, float, floats, integer } from "./job";
-import { Binary, BLOCK, COLUMN_GROUP, Unary } from "./codes";
+import { exp, log, storeLanes, tanh } from "./vector.ts";
+import { rowSum } from "./norm.ts";
+import { address, float, floats, integer } from "./job.ts";
+import { Binary, BLOCK, COLUMN_GROUP, Unary } from "./codes.ts";
 
 function applyUnary(operation: i32, x: v128): v128 {
   const one = f32x4.splat(1);

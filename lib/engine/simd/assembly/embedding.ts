@@ -1,7 +1,8 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** Rows of a table, looked up and summed back. */
-import { storeLanes } from "./vector";
-import { address, floats, integer } from "./job";
-import { COLUMN_GROUP } from "./codes";
+import { storeLanes } from "./vector.ts";
+import { address, floats, integer } from "./job.ts";
+import { COLUMN_GROUP } from "./codes.ts";
 
 /** Units: ids. Arguments: table, ids (int32, each a row of the table), y, width. */
 export function gather(begin: i32, end: i32): void {

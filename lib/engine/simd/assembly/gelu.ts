@@ -1,7 +1,8 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** GELU in GPT-2's tanh form (Hendrycks & Gimpel 2016), and its gradient. */
-import { constant, fma, storeLanes, tanh } from "./vector";
-import { address, floats, integer } from "./job";
-import { BLOCK } from "./codes";
+import { constant, fma, storeLanes, tanh } from "./vector.ts";
+import { address, floats, integer } from "./job.ts";
+import { BLOCK } from "./codes.ts";
 
 /** sqrt(2/pi), 0.044715, 3 * 0.044715, 1, 1/2 */
 const GELU: usize = memory.data<f32>([0.7978845608028654, 0.044715, 0.134145, 1, 0.5]);

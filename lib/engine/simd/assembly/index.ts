@@ -1,3 +1,4 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /**
  * Where the threads meet. The main thread publishes a job; it and the workers take chunks of the job's units until
  * none are left. Which thread takes a chunk never changes a bit of the result: every unit is computed alone, in a fixed
@@ -15,16 +16,16 @@ import {
   UNITS,
   WAKE,
   WORKERS,
-} from "./codes";
-import { useScratch } from "./job";
-import { matMul } from "./matmul";
-import { layerNorm, layerNormGrad, layerNormGradParameters } from "./norm";
-import { gelu, geluGrad } from "./gelu";
-import { attention, attentionGrad } from "./attention";
-import { crossEntropy, crossEntropyGrad, maxRows, softmax } from "./softmax";
-import { gather, scatter } from "./embedding";
-import { adamW, squareSum } from "./adamw";
-import { binary, copy, sumColumns, sumRows, unary } from "./elementwise";
+} from "./codes.ts";
+import { useScratch } from "./job.ts";
+import { matMul } from "./matmul.ts";
+import { layerNorm, layerNormGrad, layerNormGradParameters } from "./norm.ts";
+import { gelu, geluGrad } from "./gelu.ts";
+import { attention, attentionGrad } from "./attention.ts";
+import { crossEntropy, crossEntropyGrad, maxRows, softmax } from "./softmax.ts";
+import { gather, scatter } from "./embedding.ts";
+import { adamW, squareSum } from "./adamw.ts";
+import { binary, copy, sumColumns, sumRows, unary } from "./elementwise.ts";
 
 /** Looks at the shared memory before a worker goes to sleep: about 100 microseconds. */
 const WORKER_PATIENCE: i32 = 50000;

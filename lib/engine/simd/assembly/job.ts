@@ -1,5 +1,6 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** A job's arguments, and the scratch memory of the thread that works on it. */
-import { ARGUMENTS, SCRATCH, SCRATCH_SIZE } from "./codes";
+import { ARGUMENTS, SCRATCH, SCRATCH_SIZE } from "./codes.ts";
 
 /** Argument `i` of the current job, as an integer. */
 export function integer(i: i32): i32 {

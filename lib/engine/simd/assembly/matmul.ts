@@ -1,3 +1,4 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /**
  * Matrix products: C = op(A) op(B), row-major, with any sizes and leading dimensions.
  *
@@ -6,9 +7,9 @@
  * the order in which the tile reads them, which also undoes a transpose. Packing may read up to 7 floats past the end of
  * a row: those belong to columns and rows that are never stored.
  */
-import { fma, storeLanes } from "./vector";
-import { address, floats, integer, scratch } from "./job";
-import { PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes";
+import { fma, storeLanes } from "./vector.ts";
+import { address, floats, integer, scratch } from "./job.ts";
+import { PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
 
 /** What a tile's results start from. */
 export enum Start {
@@ -33,6 +34,9 @@ const DEPTH: i32 = 256;
 
 /** Steps along k for which the right-hand matrix is packed at once. */
 const MAX_DEPTH: i32 = PACKED_FLOATS / TILE_COLUMNS;
+
+/** Most rows for which the right-hand matrix is not packed. */
+const FEW_ROWS: i32 = 2;
 
 const PANEL: usize = 0;
 const EDGE: usize = TILE_ROWS * DEPTH * 4;
@@ -284,6 +288,85 @@ export function multiply(
   }
 }
 
+/** Where sums start: four floats of the bias, of the result, or zeros. */
+function startOf(start: i32, c: usize, bias: usize): v128 {
+  if (start == Start.Zero) return f32x4.splat(0);
+  return v128.load(start == Start.Bias ? bias : c);
+}
+
+/**
+ * One row of a product, c = start + a B, without packing B, which would cost more than it saves. Each number is summed
+ * in the order in which a tile does it, so it is the same to the last bit.
+ *
+ * @param aStep bytes from one number of `a` to the next
+ */
+function multiplyRow(
+  a: usize,
+  aStep: usize,
+  b: usize,
+  bRow: usize,
+  c: usize,
+  columns: i32,
+  depth: i32,
+  start: i32,
+  bias: usize,
+): void {
+  for (let j = 0; j < columns; j += 16) {
+    const at = floats(j), rest = columns - j;
+    let c0 = startOf(start, c + at, bias + at), c1 = startOf(start, c + at + 16, bias + at + 16);
+    let c2 = startOf(start, c + at + 32, bias + at + 32),
+      c3 = startOf(start, c + at + 48, bias + at + 48);
+    let from = b + at, x = a;
+    for (let k = 0; k < depth; k++, from += bRow, x += aStep) {
+      const factor = v128.load_splat<f32>(x);
+      c0 = fma(factor, v128.load(from), c0), c1 = fma(factor, v128.load(from, 16), c1);
+      c2 = fma(factor, v128.load(from, 32), c2), c3 = fma(factor, v128.load(from, 48), c3);
+    }
+    storeLanes(c + at, c0, rest);
+    if (rest > 4) storeLanes(c + at + 16, c1, rest - 4);
+    if (rest > 8) storeLanes(c + at + 32, c2, rest - 8);
+    if (rest > 12) storeLanes(c + at + 48, c3, rest - 12);
+  }
+}
+
+/** The same for a matrix that is stored transposed, B[columns, depth]: four columns at a time. */
+function multiplyRowTransposed(
+  a: usize,
+  aStep: usize,
+  b: usize,
+  bRow: usize,
+  c: usize,
+  columns: i32,
+  depth: i32,
+  start: i32,
+  bias: usize,
+): void {
+  for (let j = 0; j < columns; j += 4) {
+    const last = columns - 1;
+    let p0 = b + j * bRow, p1 = b + min(j + 1, last) * bRow;
+    let p2 = b + min(j + 2, last) * bRow, p3 = b + min(j + 3, last) * bRow;
+    let sum = startOf(start, c + floats(j), bias + floats(j)), x = a, k = 0;
+    for (; k + 4 <= depth; k += 4, x += 4 * aStep) {
+      const r0 = v128.load(p0), r1 = v128.load(p1), r2 = v128.load(p2), r3 = v128.load(p3);
+      const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5),
+        high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+      const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5),
+        high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+      sum = fma(v128.load_splat<f32>(x), v128.shuffle<i64>(low01, low23, 0, 2), sum);
+      sum = fma(v128.load_splat<f32>(x + aStep), v128.shuffle<i64>(low01, low23, 1, 3), sum);
+      sum = fma(v128.load_splat<f32>(x + 2 * aStep), v128.shuffle<i64>(high01, high23, 0, 2), sum);
+      sum = fma(v128.load_splat<f32>(x + 3 * aStep), v128.shuffle<i64>(high01, high23, 1, 3), sum);
+      p0 += 16, p1 += 16, p2 += 16, p3 += 16;
+    }
+    for (; k < depth; k++, x += aStep) {
+      const column = f32x4(load<f32>(p0), load<f32>(p1), load<f32>(p2), load<f32>(p3));
+      sum = fma(v128.load_splat<f32>(x), column, sum);
+      p0 += 4, p1 += 4, p2 += 4, p3 += 4;
+    }
+    storeLanes(c + floats(j), sum, columns - j);
+  }
+}
+
 /** Which right-hand block this thread has packed: of the same job, the same is not packed twice. */
 let packedJob: i32 = -1;
 let packedBlock: i32 = -1;
@@ -308,6 +391,18 @@ export function matMul(begin: i32, end: i32, job: i32): void {
     const a = address(5) + batch * floats(integer(7)) + (transposeA ? floats(i) : i * aRow);
     const b = address(8) + batch * floats(integer(10)) + (transposeB ? j * bRow : floats(j));
     const c = address(11) + batch * floats(integer(13)) + i * cRow + floats(j);
+    if (rows <= FEW_ROWS) {
+      const aStep = transposeA ? aRow : 4,
+        nextRow = transposeA ? 4 : aRow,
+        bias = address(14) + floats(j);
+      for (let r = 0; r < height; r++) {
+        const left = a + r * nextRow, result = c + r * cRow;
+        if (transposeB) {
+          multiplyRowTransposed(left, aStep, b, bRow, result, width, depth, start, bias);
+        } else multiplyRow(left, aStep, b, bRow, result, width, depth, start, bias);
+      }
+      continue;
+    }
     const packed = scratch + PACKED;
     for (let k = 0; k == 0 || k < depth; k += MAX_DEPTH) {
       const steps = min(MAX_DEPTH, depth - k);

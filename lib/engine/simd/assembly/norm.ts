@@ -1,7 +1,8 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** Layer norm (Ba, Kiros & Hinton 2016) and its gradient. */
-import { firstLanes, fma, storeLanes, sumLanes } from "./vector";
-import { address, float, floats, integer } from "./job";
-import { COLUMN_GROUP } from "./codes";
+import { firstLanes, fma, storeLanes, sumLanes } from "./vector.ts";
+import { address, float, floats, integer } from "./job.ts";
+import { COLUMN_GROUP } from "./codes.ts";
 
 /**
  * Units: rows.

@@ -1,6 +1,7 @@
+// @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /** Softmax, and cross-entropy against the number of the right class, with gradient. */
-import { exp, firstLanes, logOne, maxLanes, storeLanes, sumLanes } from "./vector";
-import { address, floats, integer } from "./job";
+import { exp, firstLanes, logOne, maxLanes, storeLanes, sumLanes } from "./vector.ts";
+import { address, floats, integer } from "./job.ts";
 
 /** The largest of `width` floats; NaN if one is. */
 function largest(x: usize, width: i32): f32 {

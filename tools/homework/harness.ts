@@ -1,0 +1,185 @@
+/**
+ * What runs inside the sandboxed process: takes programs from standard input, locks the process down, runs them one after
+ * the other, and reports.
+ *
+ * A report begins with a secret word that came with the program and is in no scope a submission can reach. Standard output
+ * is not in its reach either; if it were, it could not know the words.
+ */
+import { lockDown } from "./lockdown.ts";
+
+/** A program to run. */
+export interface Run {
+  body: string;
+  /** The word that a report of this run must begin with. */
+  secret: string;
+}
+
+/** All that a sandboxed process is told. */
+export interface Order {
+  runs: Run[];
+  /** Characters that a submission may print. */
+  maxPrinted: number;
+  seed: number;
+}
+
+/** What a run came to. */
+export interface Report {
+  ok: boolean;
+  /** The number that the check ended in, for a partial grade. */
+  value?: number;
+  /** Message of the error that ended it. */
+  message?: string;
+  /** Lines of the program's body on the stack, innermost first, from 1. */
+  lines?: number[];
+  /** Whether anything was printed on stderr while it ran. */
+  hasWarned?: boolean;
+}
+
+/** A submission was told to stop: it printed too much. */
+export const PRINTED_TOO_MUCH = 71;
+
+/** The sandbox itself is broken: nothing of a submission has run. */
+export const NOT_LOCKED = 72;
+
+const AsyncFunction = (async () => {}).constructor as new (
+  ...args: string[]
+) => (...args: unknown[]) => Promise<unknown>;
+const { stringify } = JSON;
+const { exit } = Deno;
+const { stderr } = Deno;
+const writeSync = Deno.stdout.writeSync.bind(Deno.stdout);
+const encode = TextEncoder.prototype.encode.bind(new TextEncoder());
+
+/** Functions of a namespace that would reach into what all code shares. */
+const UNSAFE = [
+  "engine",
+  "env",
+  "ENV",
+  "backend",
+  "registerKernel",
+  "unregisterKernel",
+  "registerGradient",
+  "unregisterGradient",
+  "copyRegisteredKernels",
+  "registerBackend",
+  "removeBackend",
+  "setBackend",
+  "setPlatform",
+  "registerOp",
+  "deregisterOp",
+  "OP_SCOPE_SUFFIX",
+  "enableDebugMode",
+  "enableProdMode",
+];
+
+/** Runs what standard input orders, with these modules to import. */
+export async function serve(modules: Record<string, Record<string, unknown>>): Promise<never> {
+  const order: Order = JSON.parse(await new Response(Deno.stdin.readable).text());
+  addEventListener("unhandledrejection", (event) => event.preventDefault());
+  addEventListener("error", (event) => event.preventDefault());
+  Error.stackTraceLimit = 50;
+  const programs = order.runs.map(({ body, secret }) => ({ run: compile(body), secret }));
+  const given = Object.freeze(
+    Object.fromEntries(Object.entries(modules).map(([name, one]) => [name, withoutUnsafe(one)])),
+  );
+  let printed = 0;
+  let hasWarned = false;
+  const print = (text: string, isError: boolean) => {
+    hasWarned ||= isError;
+    printed += text.length;
+    if (printed > order.maxPrinted) exit(PRINTED_TOO_MUCH);
+  };
+  try {
+    lockDown(Object.values(modules), { seed: order.seed, print });
+  } catch (error) {
+    stderr.writeSync(encode(`${(error as Error).stack}\n`));
+    exit(NOT_LOCKED);
+  }
+  for (const { run, secret } of programs) {
+    hasWarned = false;
+    const report = await outcome(run, given);
+    if (hasWarned) report.hasWarned = true;
+    writeSync(encode(`\n${secret} ${stringify(report)}\n`));
+  }
+  exit(0);
+}
+
+type Compiled = ReturnType<typeof compile>;
+
+function compile(body: string): (...args: unknown[]) => Promise<unknown> {
+  return new AsyncFunction(
+    "$modules",
+    "$cell",
+    "$missing",
+    `${body}\n//# sourceURL=exercise`,
+  );
+}
+
+/** A copy of a namespace in which what could be turned against the judge throws. */
+function withoutUnsafe(namespace: Record<string, unknown>): Record<string, unknown> {
+  const copy: Record<string, unknown> = Object.create(null);
+  for (const [name, value] of Object.entries(namespace)) copy[name] = value;
+  if (!("registerKernel" in namespace)) return Object.freeze(copy);
+  for (const name of UNSAFE) {
+    copy[name] = () => {
+      throw new Error(`tf.${name} is not there for an exercise`);
+    };
+  }
+  return Object.freeze(copy);
+}
+
+async function outcome(run: Compiled, modules: unknown): Promise<Report> {
+  try {
+    const value = await run(modules, defineCell, missing);
+    return typeof value === "number" ? { ok: true, value } : { ok: true };
+  } catch (error) {
+    return { ok: false, message: messageOf(error), lines: linesOf(error) };
+  }
+}
+
+/** Runs a learner's cell; if it throws, its names are there and throw when they are used, as in a notebook. */
+async function defineCell(
+  id: string,
+  cell: () => Promise<Record<string, unknown>>,
+  names: string[],
+): Promise<Record<string, unknown>> {
+  try {
+    return await cell();
+  } catch (error) {
+    const why = `cell "${id}" failed when it was run: ${messageOf(error)}`;
+    return Object.fromEntries(names.map((name) => [name, missing(why)]));
+  }
+}
+
+function missing(why: string): () => never {
+  return function () {
+    throw new Error(why);
+  };
+}
+
+function messageOf(error: unknown): string {
+  try {
+    const { name, message } = error as Error;
+    if (typeof message !== "string") {
+      return typeof error === "string" ? error : "something was thrown that is no Error";
+    }
+    const isPlain = typeof name !== "string" || name === "Error" || name === "AssertionError";
+    return (isPlain ? message : `${name}: ${message}`).slice(0, 2000);
+  } catch {
+    return "something was thrown that cannot be read";
+  }
+}
+
+function linesOf(error: unknown): number[] {
+  try {
+    const { stack } = error as Error;
+    if (typeof stack !== "string") return [];
+    // An async function made from text has two lines before its body.
+    return [...stack.matchAll(/\bexercise:(\d+):\d+/g)].map((match) => Number(match[1]) - 2).slice(
+      0,
+      50,
+    );
+  } catch {
+    return [];
+  }
+}
