@@ -6,7 +6,7 @@
  *
  * @module tokenizer
  */
-// export: f04aff98, from notebooks/01-tokenizer.ipynb
+// export: 995254a9, from notebooks/01-tokenizer.ipynb
 
 // cell: bytes-of 15a701f0
 /** A text as the model sees it: whole numbers from 0 to vocabSize - 1. */
@@ -84,13 +84,14 @@ function standIns(): string[] {
   );
 }
 
-// cell: most-frequent 27b18da2
+// cell: tie-types c3923872
 /** Which of two equally frequent pairs is merged first; see `mostFrequent`. */
 export type Ties = "lowest-id" | "first-seen";
 
 /** A merge that was learned: these two ids become one. */
 export type Merge = [left: number, right: number];
 
+// cell: most-frequent 6375435a
 /**
  * The pair that occurs most often, or undefined if there are no pairs.
  *
@@ -109,6 +110,7 @@ export function mostFrequent(counts: Map<Pair, number>, ties: Ties): Merge | und
   return best?.merge;
 }
 
+// cell: tie-order e453074d
 /** A number that is lower for the pair that wins a tie under `lowest-id`. */
 function tieOrder(left: number, right: number): number {
   return idOrder(left) * 2 ** 25 + idOrder(right);
@@ -159,8 +161,12 @@ export function compilePattern(pattern: string): RegExp {
   }
 }
 
-// cell: split 7567d4c4
-/** Calls `visit` with each word that `splitter` (from `compilePattern`) cuts, in order; joined, they are the text. */
+// cell: split 78cac717
+/**
+ * Calls `visit` with each word that `splitter` (from `compilePattern`) cuts, in order; joined, they are the text.
+ *
+ * @throws RangeError if a word is too long for JavaScript's regular expressions: millions of letters, no blank, not Latin
+ */
 export function forEachWord(
   text: string,
   splitter: RegExp,
@@ -168,13 +174,24 @@ export function forEachWord(
 ): void {
   let start = 0;
   splitter.lastIndex = 0;
-  while (splitter.test(text)) {
+  while (finds(splitter, text)) {
     const end = Math.max(splitter.lastIndex, start + 1); // a pattern may match the empty string
     visit(text.slice(start, end));
     splitter.lastIndex = start = end;
   }
 }
 
+// cell: split-finds 455ab32e
+function finds(splitter: RegExp, text: string): boolean {
+  const { lastIndex } = splitter;
+  try {
+    return splitter.test(text);
+  } catch {
+    throw new RangeError(`the word at position ${lastIndex} is too long to be cut`);
+  }
+}
+
+// cell: split-words cc8b802d
 /**
  * The words of a text, as a tokenizer sees them: with the blank before, never cut by a merge.
  *
@@ -223,7 +240,7 @@ export function learnMergesSlowly(
   return merges;
 }
 
-// cell: pair-map a79b58f1
+// cell: merges-type 776fd264
 /** What two neighbouring tokens become. */
 export interface Merges {
   /** The id that `left` followed by `right` becomes, or undefined if the two do not merge. */
@@ -232,6 +249,7 @@ export interface Merges {
   entries(): Iterable<[left: number, right: number, made: number]>;
 }
 
+// cell: pair-map 3bd8c8c3
 /** A map from pairs of ids, each below 2^24, to a whole number from 0 to 2^31 - 1: an open-addressing hash table. */
 export class PairMap implements Merges {
   #keys = new Float64Array(256).fill(-1);
@@ -305,7 +323,7 @@ export function mergeByRank(ids: TokenIds, merges: Merges): TokenIds {
   }
 }
 
-// cell: binary a64a979c
+// cell: binary c540c6a5
 /** The UTF-8 bytes of a text as a string of characters 0 to 255. */
 export function binaryOf(text: string): string {
   if (/^\p{ASCII}*$/u.test(text)) return text;
@@ -317,6 +335,7 @@ export function binaryOf(text: string): string {
   return binary;
 }
 
+// cell: binary-back 8e8ef129
 /** The bytes that a string of characters 0 to 255 stands for. */
 export function bytesOfBinary(binary: string): Uint8Array {
   const bytes = new Uint8Array(binary.length);
@@ -477,10 +496,11 @@ export class Heap<T> {
   }
 }
 
-// cell: pair-index f32e5f6f
+// cell: no-place 6b8e674b
 /** No place: the end of a list. */
 const NONE = -1;
 
+// cell: pair-index 2bf6d060
 /** All words laid end to end, and for each pair of neighbours its count and the list of places where it starts. */
 class PairIndex {
   /** Left and right id, count, first and last place, of each pair. */
@@ -578,6 +598,7 @@ class PairIndex {
   }
 }
 
+// cell: lay-out 41bda73e
 /** The bytes of all words, end to end, and where each word ends. */
 function layOut(words: Iterable<string>): { bytes: Uint8Array; ends: number[] } {
   let bytes = new Uint8Array(2 ** 16), length = 0;
@@ -594,7 +615,7 @@ function layOut(words: Iterable<string>): { bytes: Uint8Array; ends: number[] } 
   return { bytes: bytes.subarray(0, length), ends };
 }
 
-// cell: learn bf2f3948
+// cell: candidate fa0364b6
 /** A pair in the heap, as it was when it was put there. */
 interface Candidate {
   pair: number;
@@ -602,6 +623,7 @@ interface Candidate {
   tie: number;
 }
 
+// cell: learn 719b64e4
 /**
  * Learns merges from words; the n-th makes token 256 + n. Same result as `learnMergesSlowly`, in time that grows with the
  * distinct words' bytes.
@@ -639,10 +661,11 @@ export function learnMerges(
   return merges;
 }
 
-// cell: long-word 5146a060
+// cell: long-word-limit ab47e387
 /** Words with fewer bytes than this are merged by `mergeByRank`: the lists pay off only for longer ones. */
 const LONG_WORD = 64;
 
+// cell: linked-word 4f20c372
 /** A word whose tokens know their neighbours, so that a merge moves nothing. */
 class LinkedWord {
   /** What the token at each place becomes with the next one, or `NONE`. */
@@ -679,6 +702,7 @@ class LinkedWord {
   }
 }
 
+// cell: waiting-places 7048a82a
 /** The places of a word that wait to be merged, by rank. */
 class WaitingPlaces {
   readonly #places = new Map<number, number[]>();
@@ -707,6 +731,7 @@ class WaitingPlaces {
   }
 }
 
+// cell: long-word a23ffbaa
 /** The same as `mergeByRank`, in time that hardly grows faster than the word. */
 export function mergeLongWord(ids: TokenIds, merges: Merges): TokenIds {
   const word = new LinkedWord(ids, merges);
@@ -741,7 +766,7 @@ export function splitAtSpecials(text: string, specials: Iterable<string>): strin
   return text.split(new RegExp(`(${escaped.join("|")})`));
 }
 
-// cell: tokenizer 0f47f79e
+// cell: tokenizer-parts d7d1c814
 /** What a `Tokenizer` is made of. */
 export interface TokenizerParts {
   /** Bytes of each token by id, as a string of characters 0 to 255; holes where no token has the id. */
@@ -754,6 +779,7 @@ export interface TokenizerParts {
   wholeWords?: ReadonlyMap<string, number>;
 }
 
+// cell: train-options 86c96823
 /** What a tokenizer learns from: one text, or several. */
 export type Texts = string | Iterable<string> | AsyncIterable<string>;
 
@@ -769,11 +795,55 @@ export interface TrainOptions {
   ties?: Ties;
 }
 
+// cell: word-encoder-limits 0427f06d
 /** Words longer than this are not remembered: of shorter ones V8 makes copies, of longer ones it keeps the whole text. */
 const LONGEST_REMEMBERED = 12;
 /** How many words are remembered. */
 const MOST_REMEMBERED = 2 ** 17;
 
+// cell: word-encoder b75a8568
+/** Encodes text without special tokens, and remembers the words it has met. */
+class WordEncoder {
+  readonly #splitter: RegExp;
+  readonly #byteIds = new Int32Array(256);
+  readonly #remembered = new Map<string, number | TokenIds>();
+
+  constructor(readonly parts: TokenizerParts) {
+    this.#splitter = compilePattern(parts.pattern);
+    parts.tokens.forEach((token, id) => {
+      if (token?.length === 1) this.#byteIds[token.charCodeAt(0)] = id;
+    });
+  }
+
+  /** Adds the ids of a text to `ids`. */
+  encodeInto(text: string, ids: TokenIds): void {
+    forEachWord(text, this.#splitter, (word) => {
+      const encoded = this.#remembered.get(word) ?? this.#encodeWord(word);
+      if (typeof encoded === "number") ids.push(encoded);
+      else for (const id of encoded) ids.push(id);
+    });
+  }
+
+  #encodeWord(word: string): number | TokenIds {
+    const binary = binaryOf(word);
+    const encoded = this.parts.wholeWords?.get(binary) ?? this.#mergeWord(binary);
+    if (word.length <= LONGEST_REMEMBERED) {
+      if (this.#remembered.size >= MOST_REMEMBERED) this.#remembered.clear();
+      this.#remembered.set(word, encoded);
+    }
+    return encoded;
+  }
+
+  #mergeWord(binary: string): number | TokenIds {
+    const bytes: TokenIds = [];
+    for (let i = 0; i < binary.length; i++) bytes.push(this.#byteIds[binary.charCodeAt(i)]);
+    const merge = bytes.length < LONG_WORD ? mergeByRank : mergeLongWord;
+    const ids = merge(bytes, this.parts.merges);
+    return ids.length === 1 ? ids[0] : ids;
+  }
+}
+
+// cell: tokenizer 50da78fa
 /**
  * Byte-level byte pair encoding (Sennrich et al. 2016; Radford et al. 2019).
  *
@@ -783,24 +853,19 @@ export class Tokenizer extends TokenizerBase {
   readonly vocabSize: number;
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly #parts: TokenizerParts;
-  readonly #splitter: RegExp;
-  readonly #byteIds = new Int32Array(256);
+  readonly #words: WordEncoder;
   readonly #specialNames: ReadonlyMap<number, string>;
-  readonly #remembered = new Map<string, number | TokenIds>();
 
   /** From its parts; `train`, `load` and `fromTiktoken` are easier. */
   constructor(parts: TokenizerParts) {
     super();
     this.#parts = parts;
     this.specialTokens = parts.specialTokens;
-    this.#splitter = compilePattern(parts.pattern);
+    this.#words = new WordEncoder(parts);
     this.#specialNames = new Map(
       [...this.specialTokens].map(([name, id]) => [id, binaryOf(name)]),
     );
     this.vocabSize = Math.max(parts.tokens.length - 1, ...this.specialTokens.values()) + 1;
-    parts.tokens.forEach((token, id) => {
-      if (token?.length === 1) this.#byteIds[token.charCodeAt(0)] = id;
-    });
   }
 
   /** What cuts a text into words. */
@@ -903,7 +968,7 @@ export class Tokenizer extends TokenizerBase {
     const ids: TokenIds = [];
     for (const part of splitAtSpecials(text, specials.filter((name) => allowed.has(name)))) {
       const special = this.specialTokens.get(part);
-      if (special === undefined) this.#encodeInto(part, ids);
+      if (special === undefined) this.#words.encodeInto(part, ids);
       else ids.push(special);
     }
     return ids;
@@ -912,7 +977,7 @@ export class Tokenizer extends TokenizerBase {
   /** The ids of a text in which special tokens are ordinary characters. */
   encodeOrdinary(text: string): TokenIds {
     const ids: TokenIds = [];
-    this.#encodeInto(text, ids);
+    this.#words.encodeInto(text, ids);
     return ids;
   }
 
@@ -921,34 +986,9 @@ export class Tokenizer extends TokenizerBase {
     if (token !== undefined) return token;
     throw new RangeError(`no token has id ${id}; ids run from 0 to ${this.vocabSize - 1}`);
   }
-
-  #encodeInto(text: string, ids: TokenIds): void {
-    forEachWord(text, this.#splitter, (word) => {
-      const encoded = this.#remembered.get(word) ?? this.#encodeWord(word);
-      if (typeof encoded === "number") ids.push(encoded);
-      else for (const id of encoded) ids.push(id);
-    });
-  }
-
-  #encodeWord(word: string): number | TokenIds {
-    const binary = binaryOf(word);
-    const encoded = this.#parts.wholeWords?.get(binary) ?? this.#mergeWord(binary);
-    if (word.length <= LONGEST_REMEMBERED) {
-      if (this.#remembered.size >= MOST_REMEMBERED) this.#remembered.clear();
-      this.#remembered.set(word, encoded);
-    }
-    return encoded;
-  }
-
-  #mergeWord(binary: string): number | TokenIds {
-    const bytes: TokenIds = [];
-    for (let i = 0; i < binary.length; i++) bytes.push(this.#byteIds[binary.charCodeAt(i)]);
-    const merge = bytes.length < LONG_WORD ? mergeByRank : mergeLongWord;
-    const ids = merge(bytes, this.#parts.merges);
-    return ids.length === 1 ? ids[0] : ids;
-  }
 }
 
+// cell: special-names b6f167ff
 /** @throws RangeError naming a name that is empty or there twice */
 function specialNames(names: Iterable<string>): string[] {
   const list = [...names];
@@ -987,18 +1027,20 @@ class JoinedMerges implements Merges {
   }
 }
 
-// cell: tiktoken c9f96314
+// cell: format-error b11285f5
 /** What cannot be read as a tokenizer; the message says what and where. */
 export class TokenizerFormatError extends Error {
   override name = "TokenizerFormatError";
 }
 
+// cell: tiktoken-types 55bda3ea
 /** The forms in which OpenAI's vocabularies are published; see `Tokenizer.fromTiktoken`. */
 export type TiktokenRanks =
   | string
   | readonly (string | readonly number[] | Uint8Array)[]
   | { bpe_ranks: string; pat_str?: string; special_tokens?: Record<string, number> };
 
+// cell: tiktoken-parts b65733a1
 function partsFromTiktoken(
   ranks: TiktokenRanks,
   pattern?: string,
@@ -1016,6 +1058,7 @@ function partsFromTiktoken(
   return { tokens, merges, pattern, specialTokens: new Map(pairs), wholeWords: ids };
 }
 
+// cell: tiktoken-ranks 7126ac18
 /** The tokens in the order of their ranks, as strings of characters 0 to 255. */
 function tokensByRank(ranks: string | readonly (string | ArrayLike<number>)[]): string[] {
   if (typeof ranks !== "string") {
@@ -1042,6 +1085,7 @@ function fromBase64(text: string): string {
   }
 }
 
+// cell: demand 62cc1244
 /** @throws TokenizerFormatError unless there is a token for each of the 256 bytes */
 function demandBytes(ids: ReadonlyMap<string, number>): void {
   for (let byte = 0; byte < 256; byte++) {
@@ -1053,7 +1097,7 @@ function demand(condition: boolean, problem: string): asserts condition {
   if (!condition) throw new TokenizerFormatError(problem);
 }
 
-// cell: json-write 1ce7c552
+// cell: json-type 356e7e3d
 /** A tokenizer.json, as Hugging Face's libraries write and read it. */
 export interface TokenizerJSON {
   version: "1.0";
@@ -1086,6 +1130,7 @@ export interface TokenizerJSON {
   };
 }
 
+// cell: json-parts a4332fba
 function jsonFromParts(parts: TokenizerParts): TokenizerJSON {
   const names = parts.tokens.map((token) => token && standInsOf(token));
   const vocab = names.flatMap((name, id): [string, number][] =>
@@ -1107,6 +1152,7 @@ function jsonFromParts(parts: TokenizerParts): TokenizerJSON {
   };
 }
 
+// cell: json-stand-ins d7268dd1
 function standInsOf(binary: string): string {
   return Array.from(binary, (byte) => STAND_INS[byte.charCodeAt(0)]).join("");
 }
@@ -1121,12 +1167,14 @@ function byteLevel(options: Record<string, boolean>): Record<string, unknown> {
   };
 }
 
+// cell: json-pre-tokenizer 107a7ebb
 function preTokenizer(pattern: string): Record<string, unknown> {
   if (pattern === PATTERNS.gpt2) return byteLevel({});
   const split = { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
   return { type: "Sequence", pretokenizers: [split, byteLevel({ use_regex: false })] };
 }
 
+// cell: json-frame 799d434d
 function jsonFrame(specialTokens: ReadonlyMap<string, number>) {
   const flags = {
     single_word: false,
@@ -1144,6 +1192,7 @@ function jsonFrame(specialTokens: ReadonlyMap<string, number>) {
   };
 }
 
+// cell: json-model 2410ecdf
 function bpeModel(vocab: [string, number][], merges: string[], ignoreMerges: boolean) {
   return {
     type: "BPE" as const,
@@ -1159,7 +1208,7 @@ function bpeModel(vocab: [string, number][], merges: string[], ignoreMerges: boo
   };
 }
 
-// cell: json-read 4ba16ebe
+// cell: json-read 9f18af7f
 type Fields = Record<string, unknown>;
 
 function partsFromJSON(json: unknown): TokenizerParts {
@@ -1189,6 +1238,7 @@ function partsFromJSON(json: unknown): TokenizerParts {
   };
 }
 
+// cell: json-fields 472f314d
 function fields(value: unknown, name: string): Fields {
   demand(
     typeof value === "object" && value !== null && !Array.isArray(value),
@@ -1207,6 +1257,7 @@ function demandId(id: unknown, token: string): asserts id is number {
   demand(isId, `the id of ${JSON.stringify(token)} must be an integer in [0, 2^24), got ${id}`);
 }
 
+// cell: json-added 5603bc55
 function readAddedTokens(value: unknown): Map<string, number> {
   const specials = new Map<string, number>();
   for (const entry of list(value ?? [], "added_tokens")) {
@@ -1218,6 +1269,7 @@ function readAddedTokens(value: unknown): Map<string, number> {
   return specials;
 }
 
+// cell: json-vocab 5457abb7
 /** The tokens by id, as strings of characters 0 to 255, without the special ones. */
 function readVocab(vocab: Map<string, unknown>, special: Set<number>): (string | undefined)[] {
   const tokens: (string | undefined)[] = [];
@@ -1237,6 +1289,7 @@ function readVocab(vocab: Map<string, unknown>, special: Set<number>): (string |
   return tokens;
 }
 
+// cell: json-merges 40e4d318
 function readMerges(
   value: unknown,
   vocab: Map<string, unknown>,
@@ -1260,6 +1313,7 @@ function readMerges(
   return merges;
 }
 
+// cell: json-pattern c8fb084a
 function readPattern(preTokenizer: Fields): string {
   const steps = preTokenizer.type === "Sequence"
     ? list(preTokenizer.pretokenizers, "pretokenizers").map((step) =>
@@ -1281,6 +1335,7 @@ function readPattern(preTokenizer: Fields): string {
   return Regex;
 }
 
+// cell: json-is-pattern 96024ae9
 function isPattern(source: string): boolean {
   try {
     return source !== "" && compilePattern(source) !== undefined;
@@ -1289,7 +1344,7 @@ function isPattern(source: string): boolean {
   }
 }
 
-// cell: json-file 626236ca
+// cell: json-file 2392224a
 /** Reads and parses a file; errors name it. */
 async function readTokenizerFile<T>(path: string, read: (json: unknown) => T): Promise<T> {
   const { readFile } = await import("node:fs/promises");
@@ -1301,6 +1356,7 @@ async function readTokenizerFile<T>(path: string, read: (json: unknown) => T): P
   }
 }
 
+// cell: lines ba041005
 /**
  * The lines of a text, each with its line end. Hugging Face's trainers read files this way, so that no word reaches over
  * the end of a line.
@@ -1320,7 +1376,7 @@ export async function* linesOf(chunks: Texts): AsyncGenerator<string> {
   if (rest) yield rest;
 }
 
-// cell: character b415763f
+// cell: character 831c65c0
 /** One token per character (code point), in the order of their code points, as in nanoGPT's shakespeare_char. */
 export class CharacterTokenizer extends TokenizerBase {
   readonly specialTokens: ReadonlyMap<string, number> = new Map();
@@ -1422,6 +1478,7 @@ export class CharacterTokenizer extends TokenizerBase {
   }
 }
 
+// cell: load-either 9c7e52cd
 /**
  * Reads a tokenizer.json of either kind.
  *

@@ -137,6 +137,7 @@ function withOtherNumber(whole: Uint8Array, which: number, to: number): Uint8Arr
   const end = 8 + new DataView(whole.buffer).getUint32(0, true);
   const header = new TextDecoder().decode(whole.subarray(8, end));
   const numbers = [...header.matchAll(/\d+/g)];
+  if (numbers.length === 0) return whole;
   const { index, 0: digits } = numbers[which % numbers.length];
   const other = `${header.slice(0, index)}${to}${header.slice(index + digits.length)}`;
   return fileOf(other, [...whole.subarray(end)]);

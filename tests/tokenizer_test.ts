@@ -178,6 +178,8 @@ Deno.test("compilePattern: blanks are Unicode's, possessive signs are read, gaps
   assertEquals(splitWords("ab12-c", "\\p{L}++|\\p{N}{1,2}+|[+]?+-"), ["ab", "12", "-", "c"]);
   assertEquals(splitWords("+\\s", "\\\\s|\\++"), ["+", "\\s"]);
   assertEquals(splitWords("aXXb", "[a-z]"), ["a", "XX", "b"]);
+  const endless = `x ${"中".repeat(2 ** 24)}`;
+  assertStringIncludes(assertThrows(() => splitWords(endless), RangeError).message, "position 1 ");
   const error = assertThrows(() => compilePattern("(oops"), SyntaxError);
   assertStringIncludes(error.message, "(oops");
 });
@@ -363,6 +365,17 @@ Deno.test("mergeLongWord does what mergeByRank does, even where merges come out 
   );
 });
 
+Deno.test("mergeLongWord: equal ranks from left to right, whenever they turned up", () => {
+  const merged = (word: number[], ...entries: [number, number, number][]) => {
+    const merges = new PairMap();
+    for (const [left, right, made] of entries) merges.set(left, right, made);
+    return mergeLongWord(word, merges);
+  };
+  assertEquals(merged([5, 6, 1, 2], [5, 6, 7], [7, 1, 20], [1, 2, 20]), [20, 2]);
+  assertEquals(merged([1, 3, 3, 0], [1, 3, 1], [3, 0, 1]), [1, 0]);
+  assertEquals(merged([4, 5, 6, 4, 5], [4, 5, 30], [30, 6, 20], [20, 30, 40]), [40]);
+});
+
 Deno.test("a word of a million letters takes no longer than a text of a million letters might", () => {
   const start = performance.now();
   const word = "etaoinshrdlucmf".repeat(66_667).slice(0, 1_000_000);
@@ -482,6 +495,27 @@ Deno.test("tokenizer.json: whole key set, and back to the same tokenizer", () =>
   }
   assertEquals(small.toJSON().pre_tokenizer.type, "ByteLevel");
   assertEquals(cl100k.toJSON().pre_tokenizer.type, "Sequence");
+});
+
+Deno.test("a word that is a token is taken whole, though no merges lead to it", () => {
+  const bytes = Array.from({ length: 256 }, (_, byte) => [byte]);
+  const tokenizer = Tokenizer.fromTiktoken([...bytes, " wxyz", "z!"], PATTERNS.gpt2);
+  assertEquals(tokenizer.encode(" wxyz wxy"), [256, 32, 119, 120, 121]);
+  const json = tokenizer.toJSON();
+  assertEquals(json.model.ignore_merges, true);
+  assertEquals(json.model.merges, ["z !"]);
+  assertEquals(Tokenizer.fromJSON(json).encode(" wxyz"), [256]);
+  json.model.ignore_merges = false;
+  assertEquals(Tokenizer.fromJSON(json).encode(" wxyz").length, 5);
+});
+
+Deno.test("tokenizer.json: tokens that JavaScript's objects have names for", async () => {
+  const text = "__proto__ constructor __proto__ constructor toString 2024";
+  const tokenizer = await Tokenizer.train(text, { vocabSize: 400, pattern: "\\S+" });
+  assertEquals(tokenizer.encode("__proto__").length, 1);
+  const again = Tokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizer)));
+  assertEquals(again.encode(text), tokenizer.encode(text));
+  assertEquals(again.vocabSize, tokenizer.vocabSize);
 });
 
 Deno.test("save and load, of either kind", async () => {

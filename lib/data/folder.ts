@@ -20,15 +20,16 @@ export async function writeDurably(path: string, contents: Uint8Array | string):
   }
 }
 
-/** Writes a file, whole or not at all; it replaces the one that is there. */
+/** Writes a file, whole or not at all; it replaces the one that is there. Folders are made as needed. */
 export async function replaceFile(path: string, contents: Uint8Array | string): Promise<void> {
-  const { rename, rm } = await import("node:fs/promises");
+  const { mkdir, rename, rm } = await import("node:fs/promises");
   const fresh = `${path}.saving`;
   try {
+    await mkdir(parentOf(path), { recursive: true });
     await writeDurably(fresh, contents);
     await rename(fresh, path);
   } catch (error) {
-    await rm(fresh, { force: true });
+    await rm(fresh, { force: true }).catch(() => {});
     throw new Error(`cannot write ${path}: ${(error as Error).message}`, { cause: error });
   }
   await syncFolder(parentOf(path));

@@ -1,22 +1,27 @@
 /** Where a run keeps its files. Everything is beneath the project's `build/`, which can be deleted at any time. */
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { environment } from "lib/engine/environment.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** The project's folder; the current one where the library was not loaded from a disk. */
+const ROOT = rootOf(new URL("../..", import.meta.url));
+
+function rootOf({ protocol, pathname }: URL): string {
+  if (protocol !== "file:") return "";
+  return decodeURIComponent(pathname).replace(/^\/(?=[A-Za-z]:\/)/, ""); // Windows: /C:/book/
+}
 
 /** Folder of a run's results: `build/`, or what `NANO_LLM_BUILD` says (relative to the project). */
 export function buildFolder(): string {
-  return fromRoot(Deno.env.get("NANO_LLM_BUILD") ?? "build");
+  return fromRoot(environment("NANO_LLM_BUILD") ?? "build");
 }
 
 /** Folder in which chapter 05 leaves the trained model and chapter 06 finds it. */
 export function modelFolder(): string {
-  return join(buildFolder(), "model");
+  return `${buildFolder()}/model`;
 }
 
 /** Folder of downloaded texts: `build/cache/`, or what `NANO_LLM_CACHE` says; kept from run to run. */
 export function cacheFolder(): string {
-  return fromRoot(Deno.env.get("NANO_LLM_CACHE") ?? join("build", "cache"));
+  return fromRoot(environment("NANO_LLM_CACHE") ?? "build/cache");
 }
 
 /** A path as a person reads it: from the project's folder on where it lies there, so that it names no machine. */
@@ -25,5 +30,5 @@ export function shortPath(path: string): string {
 }
 
 function fromRoot(path: string): string {
-  return path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path) ? path : join(ROOT, path);
+  return path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path) ? path : ROOT + path;
 }

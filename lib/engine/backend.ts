@@ -3,6 +3,7 @@
  * back in silence.
  */
 import * as tf from "@tensorflow/tfjs";
+import { environment } from "./environment.ts";
 import { registerSimdBackend, simdBackend } from "./simd/mod.ts";
 import { registerWasmBackend } from "./wasm.ts";
 import { registerWebgpuBackend } from "./webgpu/backend.ts";
@@ -44,7 +45,7 @@ tf.enableProdMode();
  * @throws RangeError if the name is not one of the four; Error if the backend asked for is not available here
  */
 export async function useBackend(name?: BackendName): Promise<BackendChoice> {
-  const wanted = name ?? Deno.env.get("NANO_LLM_BACKEND");
+  const wanted = name ?? environment("NANO_LLM_BACKEND");
   if (wanted && !BACKENDS.some((known) => known === wanted)) {
     throw new RangeError(`the backend must be one of ${BACKENDS.join(", ")}, got "${wanted}"`);
   }

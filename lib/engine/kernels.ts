@@ -59,6 +59,12 @@ export const KERNELS = {
    */
   causalAttentionGrad: "NanoCausalAttentionGrad",
   /**
+   * Rotary positions: number i of each query and key head, and number i + D/2, turned as a pair by the angle
+   * t · 10000^(-2i/D) of position t; values as they are. `inverse` turns back, which is also the gradient.
+   * Inputs qkv [B, T, 3C]. Attributes { heads: number, inverse: boolean }; D = C / heads is even. Output [B, T, 3C].
+   */
+  rotary: "NanoRotary",
+  /**
    * Rows of a table. Inputs table [V, C], ids int32 [...]. Attributes { vocabSize: V }. Output [..., C].
    * An id outside [0, V): RangeError where the host can see it (simd), else a row of NaN.
    */
@@ -166,6 +172,31 @@ export function fusedCausalAttention(qkv: tf.Tensor, heads: number, scale?: numb
 }
 
 /**
+ * Queries and keys turned by their positions, 0 to T - 1.
+ *
+ * @param qkv [B, T, 3C]: queries, keys, values
+ * @returns [B, T, 3C]
+ */
+export function fusedRotary(qkv: tf.Tensor, heads: number): tf.Tensor {
+  return run(KERNELS.rotary, { qkv }, { heads, inverse: false });
+}
+
+/**
+ * The angles of `rotary`: for each position D/2 cosines, then D/2 sines.
+ *
+ * @param length T, how many positions
+ * @param width D of a head, even
+ */
+export function rotaryTable(length: number, width: number): Float32Array {
+  const half = width / 2;
+  return Float32Array.from({ length: length * width }, (_, cell) => {
+    const column = cell % width;
+    const angle = Math.floor(cell / width) * 10000 ** (-2 * (column % half) / width);
+    return column < half ? Math.cos(angle) : Math.sin(angle);
+  });
+}
+
+/**
  * Rows `ids` of a table.
  *
  * @param table [V, C]
@@ -270,6 +301,13 @@ const GRADIENTS: tf.GradConfig[] = [
       const { heads, scale } = attributes as { heads: number; scale: number };
       const inputs = { qkv, y, logSumExp, dy: first(dy) };
       return { qkv: () => run(KERNELS.causalAttentionGrad, inputs, { heads, scale }) };
+    },
+  },
+  {
+    kernelName: KERNELS.rotary,
+    gradFunc: (dy, _saved, attributes) => {
+      const { heads, inverse } = attributes as { heads: number; inverse: boolean };
+      return { qkv: () => run(KERNELS.rotary, { qkv: first(dy) }, { heads, inverse: !inverse }) };
     },
   },
   {

@@ -11,6 +11,7 @@ import {
   fusedGelu,
   fusedLayerNorm,
   fusedLinear,
+  fusedRotary,
   hasFusedKernels,
   registerFusedGradients,
 } from "./kernels.ts";
@@ -67,8 +68,10 @@ const FUSED: {
   layerNorm: fusedLayerNorm,
   gelu: fusedGelu,
   causalAttention: (qkv, { nHead, nKVHead = nHead, dropout = 0, random, rotary = false }) => {
-    const isPlain = nKVHead === nHead && !rotary && !(random && dropout > 0);
-    return isPlain ? fusedCausalAttention(qkv, nHead) as tf.Tensor3D : undefined;
+    if (nKVHead !== nHead || (random && dropout > 0)) return undefined;
+    return tf.tidy(() =>
+      fusedCausalAttention(rotary ? fusedRotary(qkv, nHead) : qkv, nHead) as tf.Tensor3D
+    );
   },
   crossEntropy: (logits, targets) => tf.mean(fusedCrossEntropy(logits, targets)),
 };
@@ -196,7 +199,10 @@ const SAMPLES: Record<OperatorName, (random: Random) => Sample[]> = {
     { trained: [normal(random, 5, 8), normal(random, 8)], rest: [] },
   ],
   gelu: (random) => [{ trained: [normal(random, 3, 2, 13)], rest: [] }],
-  causalAttention: (random) => [{ trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] }],
+  causalAttention: (random) => [
+    { trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] },
+    { trained: [normal(random, 1, 5, 36)], rest: [{ nHead: 2, rotary: true }] },
+  ],
   crossEntropy: (random) => [{ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] }],
 };
 

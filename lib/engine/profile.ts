@@ -1,4 +1,5 @@
 /** How big a run is. A notebook asks `profile()` for its sizes; the code is the same for all. */
+import { environment } from "./environment.ts";
 
 const PROFILES = ["smoke", "laptop", "gpu"] as const;
 
@@ -13,7 +14,7 @@ export type Profile = typeof PROFILES[number];
  * @throws RangeError naming the value, if NANO_LLM_PROFILE is none of the three
  */
 export function profile(hasGpu = false): Profile {
-  const wanted = Deno.env.get("NANO_LLM_PROFILE");
+  const wanted = environment("NANO_LLM_PROFILE");
   if (!wanted) return hasGpu ? "gpu" : "laptop";
   const found = PROFILES.find((name) => name === wanted);
   if (!found) {

@@ -5,8 +5,6 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { type BackendWasm, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
-import { createRequire } from "node:module";
-import { dirname } from "node:path";
 
 let registered: Promise<void> | undefined;
 
@@ -25,8 +23,9 @@ async function register(): Promise<void> {
   if (!await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")) {
     throw new Error("WebAssembly without SIMD");
   }
+  const { createRequire } = await import("node:module");
   const script = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm");
-  setWasmPaths(`${dirname(script)}/`);
+  setWasmPaths(script.replace(/[^\\/]+$/, ""));
   replaceMatMul();
   tf.registerKernel({
     kernelName: "UnsortedSegmentSum",

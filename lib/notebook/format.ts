@@ -14,6 +14,7 @@ export async function format(value: unknown): Promise<string> {
   if (isNumbers(value)) return formatNested(toNested(value));
   if (hasOwnText(value)) return String(value);
   if (isRecord(value)) return await formatRecord(value);
+  if (typeof Deno === "undefined") return JSON.stringify(value) ?? String(value);
   return Deno.inspect(value, {
     colors: false,
     depth: 4,

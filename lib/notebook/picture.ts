@@ -1,7 +1,4 @@
 /** SVG drawings as pictures that show everywhere: VS Code, JupyterLab (also an untrusted notebook) and GitHub. */
-import { initWasm, Resvg } from "@resvg/resvg-wasm";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import type { Bundle } from "./display.ts";
 
 /** The fonts that pictures are drawn with: `font-family` to write into an SVG. */
@@ -13,11 +10,17 @@ const FONT_FILES = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf
 
 let ready: Promise<Uint8Array[]> | undefined;
 
+/** Loaded when the first picture is drawn: it takes a moment, and a browser has no use for it. */
+const resvg = () => import("@resvg/resvg-wasm");
+
 async function prepare(): Promise<Uint8Array[]> {
+  const { initWasm } = await resvg();
+  const { createRequire } = await import("node:module");
   const require = createRequire(import.meta.url);
   await initWasm(await Deno.readFile(require.resolve("@resvg/resvg-wasm/index_bg.wasm")));
-  const folder = join(dirname(require.resolve("dejavu-fonts-ttf/package.json")), "ttf");
-  return Promise.all(FONT_FILES.map((file) => Deno.readFile(join(folder, file))));
+  const about = require.resolve("dejavu-fonts-ttf/package.json");
+  const fileOf = (name: string) => about.replace(/package\.json$/, `ttf/${name}`);
+  return Promise.all(FONT_FILES.map((name) => Deno.readFile(fileOf(name))));
 }
 
 /**
@@ -35,6 +38,7 @@ export async function toPng(svg: string, width = 1280): Promise<string> {
     sansSerifFamily: "DejaVu Sans",
     monospaceFamily: "DejaVu Sans Mono",
   };
+  const { Resvg } = await resvg();
   const drawing = new Resvg(svg, {
     fitTo: { mode: "width", value: width },
     font,

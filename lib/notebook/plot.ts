@@ -3,7 +3,7 @@ import { Tensor } from "@tensorflow/tfjs";
 import { display } from "./display.ts";
 import { formatNumber } from "./format.ts";
 import { FONT, picture } from "./picture.ts";
-import { type Figure, toSvg } from "./plotly.ts";
+import type { Figure } from "./plotly.ts";
 
 const WIDTH = 720;
 const HEIGHT = 400;
@@ -26,7 +26,10 @@ export interface PlotOptions {
   height?: number;
   /** Anything else of Plotly's layout: https://plotly.com/javascript/reference/layout/ */
   layout?: Record<string, unknown>;
-  /** Plots with the same id are one: the second takes the place of the first. For curves that grow while a cell runs. */
+  /**
+   * Plots with the same id are one: the second takes the place of the first. For curves that grow while a cell runs. Take a new
+   * id for each run of the cell (`crypto.randomUUID()`): the old picture goes away when the cell starts again.
+   */
   update?: string;
 }
 
@@ -38,6 +41,7 @@ export interface PlotOptions {
 export async function plot(traces: Trace[], options: PlotOptions = {}): Promise<void> {
   const data = traces.map((trace) => plain(trace) as Trace);
   const figure: Figure = { data, layout: layoutOf(options) };
+  const { toSvg } = await import("./plotly.ts"); // with all of Plotly: only where something is drawn
   const drawn = await picture(await toSvg(figure), describe(data, options.title));
   await display({ "application/vnd.plotly.v1+json": figure, ...drawn }, { id: options.update });
 }

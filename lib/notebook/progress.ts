@@ -1,4 +1,5 @@
 /** One live line for long work: how far, how fast, how long still. */
+import { isTerminal } from "lib/engine/environment.ts";
 import { display, isNotebook } from "./display.ts";
 import { formatNumber } from "./format.ts";
 
@@ -56,7 +57,7 @@ export function progress({ total, label }: ProgressOptions): Progress {
     async done(more = {}) {
       figures = { ...figures, ...more };
       await draw(`${clock(performance.now() - start)} in all`);
-      if (!isNotebook && Deno.stdout.isTerminal()) console.log();
+      if (!isNotebook && isTerminal()) console.log();
     },
   };
 }
@@ -64,7 +65,7 @@ export function progress({ total, label }: ProgressOptions): Progress {
 async function line(text: string, id: string): Promise<void> {
   const clean = text.replace(/ · $/, "");
   await display({ "text/plain": clean }, { id, metadata: { "nano-llm": "progress" } });
-  if (!isNotebook && Deno.stdout.isTerminal()) {
+  if (!isNotebook && isTerminal()) {
     await Deno.stdout.write(new TextEncoder().encode(`\r\x1b[2K${clean}`));
   }
 }

@@ -12,6 +12,8 @@ export interface Run {
   body: string;
   /** The word that a report of this run must begin with. */
   secret: string;
+  /** Number of an earlier run; if that did not pass, this one is left out. */
+  onlyAfter?: number;
 }
 
 /** All that a sandboxed process is told. */
@@ -31,8 +33,10 @@ export interface Report {
   message?: string;
   /** Lines of the program's body on the stack, innermost first, from 1. */
   lines?: number[];
-  /** Whether anything was printed on stderr while it ran. */
+  /** Whether anything was printed on stderr during the check itself. */
   hasWarned?: boolean;
+  /** It was left out. */
+  isSkipped?: boolean;
 }
 
 /** A submission was told to stop: it printed too much. */
@@ -73,12 +77,12 @@ const UNSAFE = [
 ];
 
 /** Runs what standard input orders, with these modules to import. */
-export async function serve(modules: Record<string, Record<string, unknown>>): Promise<never> {
+export async function serve(modules: Record<string, Record<string, unknown>>): Promise<void> {
   const order: Order = JSON.parse(await new Response(Deno.stdin.readable).text());
   addEventListener("unhandledrejection", (event) => event.preventDefault());
   addEventListener("error", (event) => event.preventDefault());
   Error.stackTraceLimit = 50;
-  const programs = order.runs.map(({ body, secret }) => ({ run: compile(body), secret }));
+  const programs = order.runs.map(({ body, ...rest }) => ({ run: compile(body), ...rest }));
   const given = Object.freeze(
     Object.fromEntries(Object.entries(modules).map(([name, one]) => [name, withoutUnsafe(one)])),
   );
@@ -95,10 +99,14 @@ export async function serve(modules: Record<string, Record<string, unknown>>): P
     stderr.writeSync(encode(`${(error as Error).stack}\n`));
     exit(NOT_LOCKED);
   }
-  for (const { run, secret } of programs) {
-    hasWarned = false;
-    const report = await outcome(run, given);
+  const begin = () => hasWarned = false;
+  const passed: boolean[] = [];
+  for (const { run, secret, onlyAfter } of programs) {
+    begin();
+    const isWanted = onlyAfter === undefined || passed[onlyAfter];
+    const report = isWanted ? await outcome(run, given, begin) : { ok: false, isSkipped: true };
     if (hasWarned) report.hasWarned = true;
+    passed[passed.length] = report.ok && !hasWarned;
     writeSync(encode(`\n${secret} ${stringify(report)}\n`));
   }
   exit(0);
@@ -111,6 +119,7 @@ function compile(body: string): (...args: unknown[]) => Promise<unknown> {
     "$modules",
     "$cell",
     "$missing",
+    "$begin",
     `${body}\n//# sourceURL=exercise`,
   );
 }
@@ -128,9 +137,9 @@ function withoutUnsafe(namespace: Record<string, unknown>): Record<string, unkno
   return Object.freeze(copy);
 }
 
-async function outcome(run: Compiled, modules: unknown): Promise<Report> {
+async function outcome(run: Compiled, modules: unknown, begin: () => void): Promise<Report> {
   try {
-    const value = await run(modules, defineCell, missing);
+    const value = await run(modules, defineCell, missing, begin);
     return typeof value === "number" ? { ok: true, value } : { ok: true };
   } catch (error) {
     return { ok: false, message: messageOf(error), lines: linesOf(error) };

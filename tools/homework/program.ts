@@ -16,7 +16,7 @@ import { declaredNames, freeNames } from "./names.ts";
 
 /** A program for the sandbox. */
 export interface Program {
-  /** Body of an async function of `$modules`, `$cell` and `$missing`. */
+  /** Body of an async function of `$modules`, `$cell`, `$missing` and `$begin`. */
   body: string;
   /** Modules that it imports. */
   modules: string[];
@@ -279,6 +279,7 @@ export class Judge {
       const chosen = selected.statements.get(index);
       if (chosen) out.addCell(cell.id, toJavaScript(only(cell, chosen)));
     });
+    out.add(["$begin();"]);
     out.addCell(exercise.check, toJavaScript(withResult(code, check)));
     return { body: out.lines.join("\n"), modules: [...modules], origins: out.origins };
   }
@@ -444,16 +445,29 @@ function withResult(code: string, statements: AnyNode[]): string {
   return `${code.slice(0, start)}return (${code.slice(start, end)});${code.slice(last.end)}`;
 }
 
-/** The learner's cell for each solution cell of the chapter: by grade_id, else by id; of several, the last, as in nbgrader. */
+/**
+ * The learner's cell for each solution cell of the chapter: by grade_id, else by id, else the one that declares the same
+ * names; of several, the last, as in nbgrader.
+ */
 function ownSolutions(master: Master, learner: Notebook): Map<string, ReadCell | CellProblem> {
   const own = new Map<string, ReadCell | CellProblem>();
-  for (const id of master.exercises.flatMap(({ solutions }) => solutions)) {
+  const code = learner.cells.filter((cell) => cell.cell_type === "code");
+  for (const { id, kind, statements } of master.cells) {
+    if (kind !== "solution") continue;
+    const names = declaredNames(statements);
     const cell = learner.cells.findLast(({ metadata }) => metadata.nbgrader?.grade_id === id) ??
-      learner.cells.findLast((cell) => cell.id === id && !cell.metadata.nbgrader);
-    if (!cell) continue;
-    own.set(id, attempt(cell, id));
+      learner.cells.findLast((cell) => cell.id === id) ??
+      code.findLast((cell) => declaresAll(cell, names));
+    if (cell) own.set(id, attempt(cell, id));
   }
   return own;
+}
+
+function declaresAll(cell: Cell, names: string[]): boolean {
+  const read = attempt(cell, cell.id);
+  if (read instanceof CellProblem) return false;
+  const declared = declaredNames(read.statements);
+  return names.every((name) => declared.includes(name));
 }
 
 function attempt(cell: Cell, id: string): ReadCell | CellProblem {
@@ -474,5 +488,5 @@ function extraCells(master: Master, learner: Notebook): ReadCell[] {
     .filter((cell) => cell.cell_type === "code" && !graded.has(gradeIdOf(cell)))
     .filter((cell) => original.get(cell.id) !== cell.source)
     .map((cell) => attempt(cell, cell.id))
-    .filter((cell) => !(cell instanceof CellProblem));
+    .filter((cell): cell is ReadCell => !(cell instanceof CellProblem));
 }

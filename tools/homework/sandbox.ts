@@ -33,24 +33,69 @@ export interface Verdict extends Report {
 const SEED = 1337;
 const POLL_MS = 50;
 
+/** A program, and perhaps the number of another that must have passed before. */
+export interface Task {
+  body: string;
+  onlyAfter?: number;
+}
+
 /**
  * Runs programs, in order, each with a verdict. They share a process until one of them brings it down; the others then go
  * on in a new one.
  *
- * @param bodies programs, see program.ts
+ * @param tasks programs, see program.ts
  * @param modules all modules that they import
  */
 export async function runSandboxed(
-  bodies: string[],
+  tasks: Task[],
   modules: string[],
   { limits = LIMITS, root = ROOT }: { limits?: Limits; root?: string } = {},
 ): Promise<Verdict[]> {
-  const entry = writeEntry(modules, root);
+  const entry = await prepare(modules, root);
   const verdicts: Verdict[] = [];
-  while (verdicts.length < bodies.length) {
-    verdicts.push(...await oneProcess(bodies.slice(verdicts.length), entry, limits, root));
+  while (verdicts.length < tasks.length) {
+    const { onlyAfter } = tasks[verdicts.length];
+    if (onlyAfter !== undefined && !isPass(verdicts[onlyAfter])) {
+      verdicts.push({ ok: false, isSkipped: true });
+      continue;
+    }
+    const done = verdicts.length;
+    const rest = tasks.slice(done).map((task) => localised(task, done, verdicts));
+    verdicts.push(...await oneProcess(rest, entry, limits, root));
   }
   return verdicts;
+}
+
+function isPass(verdict: Verdict | undefined): boolean {
+  return verdict?.ok === true && !verdict.hasWarned;
+}
+
+/** A task whose predecessor is counted from the first of this process; one that failed before never passes. */
+function localised({ body, onlyAfter }: Task, done: number, verdicts: Verdict[]): Task {
+  if (onlyAfter === undefined || isPass(verdicts[onlyAfter])) return { body };
+  return { body, onlyAfter: onlyAfter < done ? -1 : onlyAfter - done };
+}
+
+const prepared = new Map<string, Promise<string>>();
+
+/** The main module for these imports, written and its packages fetched, once. */
+function prepare(modules: string[], root: string): Promise<string> {
+  const key = [root, ...new Set(modules)].sort().join("\n");
+  const known = prepared.get(key) ?? fetched(writeEntry(modules, root), root);
+  prepared.set(key, known);
+  return known;
+}
+
+/** @throws Error with deno's message if a module or package cannot be had */
+async function fetched(entry: string, root: string): Promise<string> {
+  const args = ["cache", "--quiet", "--config", join(root, "deno.json"), entry];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: root,
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr).trim());
+  return entry;
 }
 
 /** The main module of the process: it loads, before anything else runs, all that may be imported. */
@@ -58,12 +103,14 @@ function writeEntry(modules: string[], root: string): string {
   const wanted = [...new Set([...modules, "@tensorflow/tfjs"])].sort();
   const text = [
     ...wanted.map((name, i) => `import * as m${i} from ${JSON.stringify(name)};`),
+    'import * as tf from "@tensorflow/tfjs";',
     'import { serve } from "tools/homework/harness.ts";',
     "",
-    'await (wantsBackend as { setBackend(name: string): Promise<boolean> }).setBackend("cpu");',
+    "tf.enableProdMode();",
+    'await tf.setBackend("cpu");',
     `await serve({ ${wanted.map((name, i) => `${JSON.stringify(name)}: m${i}`).join(", ")} });`,
     "",
-  ].join("\n").replace("wantsBackend as", `m${wanted.indexOf("@tensorflow/tfjs")} as`);
+  ].join("\n");
   const name = createHash("sha256").update(text).digest("hex").slice(0, 12);
   const file = join(root, "build", "homework", `sandbox-${name}.ts`);
   try {
@@ -75,14 +122,14 @@ function writeEntry(modules: string[], root: string): string {
 
 /** Verdicts up to and including the first run that brought the process down. */
 async function oneProcess(
-  bodies: string[],
+  tasks: Task[],
   entry: string,
   limits: Limits,
   root: string,
 ): Promise<Verdict[]> {
-  const secrets = bodies.map(() => secretWord());
+  const secrets = tasks.map(() => secretWord());
   const order: Order = {
-    runs: bodies.map((body, i) => ({ body, secret: secrets[i] })),
+    runs: tasks.map((task, i) => ({ ...task, secret: secrets[i] })),
     maxPrinted: limits.printed,
     seed: SEED,
   };
@@ -97,7 +144,7 @@ async function oneProcess(
   ]);
   watch.end();
   const { reports } = watch;
-  if (reports.length < bodies.length) {
+  if (reports.length < tasks.length) {
     reports.push({ ok: false, stopped: watch.reason ?? reasonOf(status, stderr, limits) });
   }
   return reports;

@@ -81,5 +81,6 @@ function gradeInfo(raw: unknown): GradeInfo | undefined {
     solution: raw.solution === true,
     locked: raw.locked === true,
     task: raw.task === true,
+    ...typeof raw.points === "number" ? { points: raw.points } : {},
   };
 }

@@ -31,6 +31,7 @@ class HeapData {
 /** Computes on the CPU with SIMD, on all cores. Made by `registerSimdBackend`. */
 export class SimdBackend extends MathBackendCPU {
   readonly heap: Heap;
+  readonly #tables = new Map<string, number>();
 
   /** @param pool the threads; the backend closes them when it is disposed */
   constructor(readonly pool: Pool) {
@@ -78,6 +79,22 @@ export class SimdBackend extends MathBackendCPU {
     moved.refCount = data.refCount;
     this.data.set(tensor.dataId, moved);
     return moved.address;
+  }
+
+  /**
+   * Where a table of constants stands in the shared memory; it is made at the first call with its key and stays.
+   *
+   * @param make gives the numbers
+   */
+  table(key: string, make: () => Float32Array): number {
+    let address = this.#tables.get(key);
+    if (address === undefined) {
+      const values = make();
+      address = this.heap.allocate(values.length * 4);
+      this.heap.floats(address, values.length).set(values);
+      this.#tables.set(key, address);
+    }
+    return address;
   }
 
   /** A tensor's numbers for the host to read. */

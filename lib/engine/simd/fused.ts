@@ -1,6 +1,6 @@
 /** The fused kernels of `../kernels.ts` (the contract: shapes, attributes) for the backend `simd`. */
 import * as tf from "@tensorflow/tfjs";
-import { KERNELS } from "../kernels.ts";
+import { KERNELS, rotaryTable } from "../kernels.ts";
 import { BLOCK, COLUMN_GROUP, Job, SQUARE_SUM_BLOCK } from "./assembly/codes.ts";
 import type { SimdBackend } from "./backend.ts";
 import { multiply } from "./matmul.ts";
@@ -170,6 +170,31 @@ function attentionBlock(width: number): number {
   return Math.max(6, Math.min(96, Math.floor(65536 / padded / 6) * 6));
 }
 
+function rotary(backend: SimdBackend, { qkv }: Inputs, { heads, inverse }: Attributes) {
+  const [batch, length, packed] = qkv.shape, half = packed / 6 / heads;
+  if (qkv.shape.length !== 3 || !Number.isInteger(half)) {
+    throw new RangeError(
+      `rotary: qkv must be [B, T, 3C] with C a multiple of 2 · ${heads} heads, got [${qkv.shape}]`,
+    );
+  }
+  const y = backend.output(qkv.shape);
+  const table = backend.table(`rotary ${length} ${half}`, () => rotaryTable(length, 2 * half));
+  const direction = inverse ? -1 : 1;
+  const tensors = addresses(backend, qkv, y);
+  backend.run(
+    Job.Rotary,
+    batch * length,
+    packed,
+    ...tensors,
+    table,
+    length,
+    heads,
+    half,
+    direction,
+  );
+  return y;
+}
+
 function attention(backend: SimdBackend, { qkv }: Inputs, { heads, scale }: Attributes) {
   const [batch, length, packed] = qkv.shape, channels = packed / 3, width = channels / heads;
   if (qkv.shape.length !== 3 || !Number.isInteger(width)) {
@@ -277,6 +302,7 @@ const FUSED: Record<string, Kernel> = {
   [KERNELS.layerNormGrad]: layerNormGrad,
   [KERNELS.gelu]: gelu,
   [KERNELS.geluGrad]: geluGrad,
+  [KERNELS.rotary]: rotary,
   [KERNELS.causalAttention]: attention,
   [KERNELS.causalAttentionGrad]: attentionGrad,
   [KERNELS.embedding]: embedding,

@@ -42,6 +42,7 @@ export class GpuBackend extends WebGPUBackend {
   readonly #gpu: GPUDevice;
   readonly #shaders: Record<ShaderName, string>;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #tables = new Map<string, tf.TensorInfo>();
   readonly #uniforms = new Map<string, GPUBuffer>();
   #failure: Error | undefined;
   /** How many shaders were run since the backend was made, tfjs's included. */
@@ -62,6 +63,20 @@ export class GpuBackend extends WebGPUBackend {
 
   get #inner(): Internals {
     return this as unknown as Internals;
+  }
+
+  /**
+   * A tensor of constants, made at the first call with its key and kept.
+   *
+   * @param make gives the numbers
+   */
+  table(key: string, make: () => Float32Array): tf.TensorInfo {
+    let table = this.#tables.get(key);
+    if (!table) {
+      const values = make();
+      this.#tables.set(key, table = this.makeTensorInfo([values.length], "float32", values));
+    }
+    return table;
   }
 
   /** A new tensor on the device, with arbitrary contents, for a shader to fill. */

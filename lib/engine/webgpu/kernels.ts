@@ -1,6 +1,6 @@
 /** The fused kernels of `../kernels.ts` (the contract: shapes, attributes) for the backend `webgpu`, and its matrix product. */
 import * as tf from "@tensorflow/tfjs";
-import { KERNELS } from "../kernels.ts";
+import { KERNELS, rotaryTable } from "../kernels.ts";
 import type { GpuBackend, Uniforms } from "./backend.ts";
 
 type Inputs = Record<string, tf.TensorInfo>;
@@ -231,6 +231,18 @@ const FUSED: Record<string, Kernel> = {
       gpu.spread(Math.ceil(size / 256)),
     );
     return dx;
+  },
+
+  [KERNELS.rotary](gpu, { qkv }, { heads, inverse }) {
+    const [, length, packed] = qkv.shape;
+    const channels = packed / 3, half = channels / heads / 2;
+    const turned = gpu.output(qkv.shape);
+    const table = gpu.table(`rotary ${length} ${half}`, () => rotaryTable(length, 2 * half));
+    const count = sizeOf(qkv.shape);
+    const uniforms: Uniforms = [count, length, channels, half, f32(inverse ? -1 : 1)];
+    const groups = gpu.spread(Math.ceil(count / 256));
+    gpu.dispatch({ name: "rotary" }, [turned, qkv, table], uniforms, groups);
+    return turned;
   },
 
   [KERNELS.causalAttention](gpu, { qkv }, { heads, scale }) {

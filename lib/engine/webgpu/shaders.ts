@@ -15,6 +15,7 @@ const NAMES = [
   "matmul-direct",
   "matmul-plain",
   "matmul-tiled",
+  "rotary",
   "square-sum",
 ] as const;
 

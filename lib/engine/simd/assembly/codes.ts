@@ -26,6 +26,7 @@ export enum Job {
   SumColumns,
   MaxRows,
   Copy,
+  Rotary,
 }
 
 /** What a `Job.Unary` computes of each element. */

@@ -70,12 +70,49 @@ function binaryRow(
   c: usize,
   count: i32,
 ): void {
+  let done = 0;
+  if (operation == Binary.Add) done = addRow(a, aStride, b, bStride, c, count);
+  else if (operation == Binary.Multiply) done = multiplyRow(a, aStride, b, bStride, c, count);
   const aSame = v128.load_splat<f32>(a), bSame = v128.load_splat<f32>(b);
-  for (let j = 0; j < count; j += 4) {
+  for (let j = done; j < count; j += 4) {
     const x = aStride ? v128.load(a + floats(j)) : aSame,
       y = bStride ? v128.load(b + floats(j)) : bSame;
     storeLanes(c + floats(j), applyBinary(operation, x, y), count - j);
   }
+}
+
+/** The sum of two rows as far as it goes in steps of 4, without a choice in the loop; gives how far. */
+function addRow(a: usize, aStride: i32, b: usize, bStride: i32, c: usize, count: i32): i32 {
+  const last = count & ~3;
+  if (!aStride) return bStride ? addRow(b, bStride, a, aStride, c, count) : 0;
+  const same = v128.load_splat<f32>(b);
+  if (bStride) {
+    for (let at: usize = 0; at < floats(last); at += 16) {
+      v128.store(c + at, f32x4.add(v128.load(a + at), v128.load(b + at)));
+    }
+  } else {
+    for (let at: usize = 0; at < floats(last); at += 16) {
+      v128.store(c + at, f32x4.add(v128.load(a + at), same));
+    }
+  }
+  return last;
+}
+
+/** The same for the product. */
+function multiplyRow(a: usize, aStride: i32, b: usize, bStride: i32, c: usize, count: i32): i32 {
+  const last = count & ~3;
+  if (!aStride) return bStride ? multiplyRow(b, bStride, a, aStride, c, count) : 0;
+  const same = v128.load_splat<f32>(b);
+  if (bStride) {
+    for (let at: usize = 0; at < floats(last); at += 16) {
+      v128.store(c + at, f32x4.mul(v128.load(a + at), v128.load(b + at)));
+    }
+  } else {
+    for (let at: usize = 0; at < floats(last); at += 16) {
+      v128.store(c + at, f32x4.mul(v128.load(a + at), same));
+    }
+  }
+  return last;
 }
 
 /** How far row number `row` of dimensions [.., d1, d2] lies from the start, for strides s0, s1, s2. */

@@ -24,6 +24,7 @@ import { gelu, geluGrad } from "./gelu.ts";
 import { attention, attentionGrad } from "./attention.ts";
 import { crossEntropy, crossEntropyGrad, maxRows, softmax } from "./softmax.ts";
 import { gather, scatter } from "./embedding.ts";
+import { rotary } from "./rotary.ts";
 import { adamW, squareSum } from "./adamw.ts";
 import { binary, copy, sumColumns, sumRows, unary } from "./elementwise.ts";
 
@@ -48,6 +49,8 @@ function dispatch(job: i32, begin: i32, end: i32, number: i32): void {
       return layerNormGrad(begin, end);
     case Job.LayerNormGradParameters:
       return layerNormGradParameters(begin, end);
+    case Job.Rotary:
+      return rotary(begin, end);
     case Job.Gelu:
       return gelu(begin, end);
     case Job.GeluGrad:

@@ -1,0 +1,382 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import * as tf from "@tensorflow/tfjs";
+import fc from "fast-check";
+import { join } from "node:path";
+import { encodeGGUF } from "lib/data/gguf.ts";
+import { HuggingFaceError } from "lib/data/huggingface.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  SafetensorsError,
+  type StoredTensor,
+} from "lib/data/safetensors.ts";
+import { Random } from "lib/engine/random.ts";
+import { exportGGUF, exportHuggingFace, importHuggingFace } from "lib/exchange.ts";
+import { generate } from "lib/sample.ts";
+import { CharacterTokenizer, Tokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
+import { GPT, type GPTConfig } from "lib/transformer.ts";
+import torch from "./fixtures/hf-gpt2.json" with { type: "json" };
+import { assertTensor, testOnBackends } from "./support.ts";
+
+const FIXTURES = join(import.meta.dirname!, "fixtures");
+const PROMPT = "Once upon a rabbit";
+const { ids, logits, greedy, text } = torch.expected["hf-gpt2"];
+
+await tf.setBackend("cpu"); // what the tests without a backend of their own compute on
+
+const tokenizer = await Tokenizer.train("the cat sat on the mat ".repeat(9), {
+  vocabSize: 264,
+  specialTokens: ["<|end|>"],
+});
+
+const tiny = (more: Partial<GPTConfig> = {}) =>
+  new GPT(
+    { vocabSize: tokenizer.vocabSize, blockSize: 8, nLayer: 2, nHead: 2, nEmbd: 8, ...more },
+    new Random(1),
+  );
+
+/** Runs `body` with a folder of its own, which is gone afterwards. */
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+// --- folders that transformers wrote
+
+const asIds = (list: number[]) => tf.tensor2d([list], [1, list.length], "int32");
+
+async function greedyIds(model: GPT, tokenizer: Tokenizer, prompt: number[]): Promise<number[]> {
+  const options = { maxTokens: greedy.length, temperature: 0 };
+  return (await Array.fromAsync(generate(model, tokenizer, prompt, options))).map(({ id }) => id);
+}
+
+testOnBackends(
+  "a GPT-2 that transformers saved has PyTorch's logits and its greedy text",
+  async () => {
+    const { model, tokenizer } = await importHuggingFace(join(FIXTURES, "hf-gpt2"));
+    assertEquals(tokenizer!.encode(PROMPT), ids);
+    const rows = model.forward(asIds(ids)).reshape([-1]); // [T · V], of which the fixture has the end
+    await assertTensor(rows.slice([rows.size - logits.length]), logits, 1e-4);
+    const written = await greedyIds(model, tokenizer as Tokenizer, ids);
+    assertEquals(written, greedy);
+    assertEquals(tokenizer!.decode([...ids, ...written]), text);
+    model.dispose();
+  },
+);
+
+for (const kind of ["f16", "sharded"] as const) {
+  Deno.test(`weights in half precision (${kind}) give PyTorch's logits`, async () => {
+    const { logits } = torch.expected[`hf-gpt2-${kind}`];
+    const { model, tokenizer } = await importHuggingFace(join(FIXTURES, `hf-gpt2-${kind}`));
+    assertEquals(tokenizer, undefined);
+    const rows = model.forward(asIds(ids)).reshape([-1]);
+    await assertTensor(rows.slice([rows.size - logits.length]), logits, 1e-4);
+  });
+}
+
+Deno.test(`names without "transformer.", mask buffers, vocab.json and merges.txt: the same model`, async () => {
+  const one = await importHuggingFace(join(FIXTURES, "hf-gpt2"));
+  const { model, tokenizer } = await importHuggingFace(join(FIXTURES, "hf-gpt2-bare"));
+  assertEquals(model.config, one.model.config);
+  for (const [name, weight] of one.model.parameters.entries()) {
+    assertEquals(await model.parameters.get(name).data(), await weight.data(), name);
+  }
+  const sample = "The rabbit's très late!\n\n  42 <|endoftext|> 日";
+  const options = { allowedSpecial: "all" } as const;
+  assertEquals(tokenizer!.encode(sample, options), one.tokenizer!.encode(sample, options));
+});
+
+// --- our own folders
+
+for (const bias of [true, false]) {
+  Deno.test(`a model ${bias ? "with" : "without"} biases comes back from a folder of ours`, async () => {
+    await inFolder(async (folder) => {
+      const model = tiny({ bias, dropout: 0.1, nInner: 24 });
+      await exportHuggingFace(folder, { model, tokenizer });
+      const back = await importHuggingFace(folder);
+      assertEquals(back.model.config, { ...model.config, bias: true });
+      const input = asIds([1, 2, 3, 4]);
+      await assertTensor(
+        back.model.forward(input),
+        await model.forward(input).data() as Float32Array,
+        1e-6,
+      );
+      assertEquals(back.tokenizer!.encode("the cat"), tokenizer.encode("the cat"));
+      const read = async (name: string) => JSON.parse(await Deno.readTextFile(join(folder, name)));
+      const end = tokenizer.specialTokens.get("<|end|>");
+      assertEquals((await read("generation_config.json")).eos_token_id, end);
+      assertEquals((await read("config.json")).bos_token_id, end);
+      assertEquals((await read("tokenizer_config.json")).eos_token, "<|end|>");
+      const file = await Deno.readFile(join(folder, "model.safetensors"));
+      const { tensors, metadata } = decodeSafetensors(file);
+      assertEquals(metadata, { format: "pt" });
+      assert(!("lm_head.weight" in tensors) && "transformer.h.1.mlp.c_proj.bias" in tensors);
+    });
+  });
+}
+
+Deno.test("a tokenizer by the letter comes back, too", async () => {
+  await inFolder(async (folder) => {
+    const letters = await CharacterTokenizer.train("the cat");
+    await exportHuggingFace(folder, {
+      model: tiny({ vocabSize: letters.vocabSize }),
+      tokenizer: letters,
+    });
+    const back = await importHuggingFace(folder);
+    assertEquals(back.tokenizer!.encode("tea"), letters.encode("tea"));
+  });
+});
+
+Deno.test("what a GPT-2 does not have is refused by name, and nothing is written", async () => {
+  await inFolder(async (folder) => {
+    const out = join(folder, "out");
+    const options: [Partial<GPTConfig>, string][] = [
+      [{ norm: "rms" }, "a GPT-2 has norm layer; this model's is rms"],
+      [{ activation: "swiglu" }, "activation gelu"],
+      [{ position: "rotary" }, "position learned"],
+      [{ nKVHead: 1 }, "nKVHead 2"],
+      [{ vocabSize: 100 }, "the tokenizer has 264 tokens and the model 100"],
+    ];
+    for (const [option, message] of options) {
+      const pair = { model: tiny(option), tokenizer };
+      await assertRejects(() => exportHuggingFace(out, pair), RangeError, message);
+      await assertRejects(() => exportGGUF(out, pair), RangeError, message);
+    }
+    const letters = await CharacterTokenizer.train("the cat");
+    const pair = { model: tiny(), tokenizer: letters };
+    await assertRejects(() => exportGGUF(out, pair), RangeError, "one token per character");
+    await assertRejects(() => Deno.stat(out), Deno.errors.NotFound);
+  });
+});
+
+// --- what cannot be loaded
+
+/** A copy of the fixture, to damage. */
+async function withCopy(body: (folder: string) => Promise<void>): Promise<void> {
+  await inFolder(async (folder) => {
+    for (const name of ["config.json", "model.safetensors", "tokenizer.json"]) {
+      await Deno.copyFile(join(FIXTURES, "hf-gpt2", name), join(folder, name));
+    }
+    await body(folder);
+  });
+}
+
+Deno.test("a config that is not this GPT-2's is refused by field", async () => {
+  const config = JSON.parse(await Deno.readTextFile(join(FIXTURES, "hf-gpt2", "config.json")));
+  const cases: [Record<string, unknown>, string][] = [
+    [{ model_type: "llama" }, `model_type must be "gpt2", got "llama"`],
+    [{ activation_function: "gelu" }, `activation_function must be one of gelu_new`],
+    [{ layer_norm_epsilon: 1e-6 }, "layer_norm_epsilon must be 0.00001, got 0.000001"],
+    [{ scale_attn_by_inverse_layer_idx: true }, "scale_attn_by_inverse_layer_idx"],
+    [{ n_layer: 0 }, "n_layer must be a whole number in [1, 16777216], got 0"],
+    [{ n_layer: 1e6 }, "h.999999.ln_1.weight"],
+    [{ n_layer: 1 }, "is not a weight of this model"],
+    [{ n_head: "2" }, `n_head must be a whole number in [1, 16777216], got "2"`],
+    [{ n_head: 3 }, "nHead must be a divisor"],
+    [{ n_embd: 1e6 }, "shape must be [290,1000000], got [290,8]"],
+    [{ vocab_size: 1e7 }, "shape must be [10000000,8]"],
+    [{ vocab_size: 200 }, "the tokenizer has 290 tokens, vocab_size is 200"],
+    [{ n_positions: 17 }, `"transformer.wpe.weight": shape must be [17,8], got [16,8]`],
+    [{ resid_pdrop: 1 }, "resid_pdrop must be in [0, 1), got 1"],
+  ];
+  await withCopy(async (folder) => {
+    for (const [change, message] of cases) {
+      const json = JSON.stringify({ ...config, ...change });
+      await Deno.writeTextFile(join(folder, "config.json"), json);
+      await assertRejects(() => importHuggingFace(folder), Error, message);
+    }
+    await Deno.writeTextFile(join(folder, "config.json"), "[1]");
+    await assertRejects(() => importHuggingFace(folder), HuggingFaceError, "must be an object");
+    await Deno.remove(join(folder, "config.json"));
+    await assertRejects(() => importHuggingFace(folder), HuggingFaceError, "config.json");
+  });
+});
+
+Deno.test("weights that are not this model's are refused by tensor", async () => {
+  await withCopy(async (folder) => {
+    const file = join(folder, "model.safetensors");
+    const { tensors } = decodeSafetensors(await Deno.readFile(file));
+    const table = "transformer.wte.weight", gain = "transformer.ln_f.weight";
+    const other = (name: string, change: Partial<StoredTensor>) => ({
+      ...tensors,
+      [name]: { ...tensors[name], ...change },
+    });
+    const { [gain]: _gain, ...without } = tensors;
+    const head = { ...tensors[table], data: tensors[table].data.map((value) => value + 1) };
+    const cases: [Record<string, StoredTensor>, string][] = [
+      [without, `tensor "${gain}": is missing`],
+      [other(gain, { shape: [2, 4] }), `tensor "${gain}": shape must be [8], got [2,4]`],
+      [other(gain, { data: new Int32Array(8) }), `tensor "${gain}": dtype must be one of`],
+      [other(gain, { data: new Float32Array(8).fill(NaN) }), `tensor "${gain}": value 0 is NaN`],
+      [{ ...tensors, "lm_head.weight": head }, "differs from the token table"],
+      [{ ...tensors, "wte.weight": tensors[table] }, `stands there as ${table}, too`],
+      [{ ...tensors, "score.weight": tensors[gain] }, "is not a weight of this model"],
+    ];
+    for (const [changed, message] of cases) {
+      await Deno.writeFile(file, encodeSafetensors(changed));
+      await assertRejects(() => importHuggingFace(folder), SafetensorsError, message);
+    }
+    await Deno.writeFile(
+      file,
+      encodeSafetensors({ ...tensors, "lm_head.weight": tensors[table] }),
+    );
+    await importHuggingFace(folder); // an output matrix that is the token table is fine
+    await Deno.remove(file);
+    await assertRejects(() => importHuggingFace(folder), HuggingFaceError, "no model.safetensors");
+  });
+});
+
+Deno.test("an index that lies is refused, and reads nothing outside its folder", async () => {
+  const source = join(FIXTURES, "hf-gpt2-sharded");
+  await inFolder(async (folder) => {
+    for await (const { name } of Deno.readDir(source)) {
+      await Deno.copyFile(join(source, name), join(folder, name));
+    }
+    const path = join(folder, "model.safetensors.index.json");
+    const index = JSON.parse(await Deno.readTextFile(path));
+    const name = "transformer.wte.weight";
+    const cases: [unknown, string][] = [
+      [{ ...index.weight_map, [name]: "../../secret.safetensors" }, "files of the folder, got"],
+      [{ ...index.weight_map, [name]: 3 }, "files of the folder, got 3"],
+      [{ ...index.weight_map, [name]: "model-00003-of-00002.safetensors" }, "cannot be read"],
+      [{ ...index.weight_map, more: Object.values(index.weight_map)[0] }, `tensor "more"`],
+      [null, "weight_map of the index must be an object"],
+    ];
+    for (const [weight_map, message] of cases) {
+      await Deno.writeTextFile(path, JSON.stringify({ ...index, weight_map }));
+      await assertRejects(() => importHuggingFace(folder), Error, message);
+    }
+  });
+});
+
+Deno.test("folders with damaged files are read or refused by typed errors", async () => {
+  await withCopy(async (folder) => {
+    const files = ["config.json", "tokenizer.json", "model.safetensors"];
+    const whole = await Promise.all(files.map((file) => Deno.readFile(join(folder, file))));
+    const damage = fc.record({
+      which: fc.nat(2),
+      at: fc.double({ min: 0, max: 0.999 }),
+      byte: fc.nat(255),
+    });
+    let refused = 0;
+    await fc.assert(
+      fc.asyncProperty(damage, async ({ which, at, byte }) => {
+        const bytes = whole[which].slice();
+        bytes[Math.floor(at * (which === 2 ? 2500 : bytes.length))] = byte;
+        await Deno.writeFile(join(folder, files[which]), bytes);
+        try {
+          const { model } = await importHuggingFace(folder);
+          model.dispose();
+        } catch (error) {
+          refused++;
+          const typed = [SafetensorsError, HuggingFaceError, TokenizerFormatError];
+          assert(typed.some((type) => error instanceof type), `${(error as Error).stack}`);
+        } finally {
+          await Deno.writeFile(join(folder, files[which]), whole[which]);
+        }
+      }),
+      { numRuns: 400 },
+    );
+    assert(refused > 100, `${refused} refused`);
+  });
+});
+
+// --- GGUF
+
+/** A reader of GGUF from the format's description, for what our writer uses. */
+function readGGUF(bytes: Uint8Array) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  const u32 = () => view.getUint32((at += 4) - 4, true);
+  const u64 = () => Number(view.getBigUint64((at += 8) - 8, true));
+  const string = () => {
+    const length = u64();
+    return new TextDecoder().decode(bytes.subarray(at, at += length));
+  };
+  const value = (type: number): unknown => {
+    if (type === 4) return u32();
+    if (type === 5) return view.getInt32((at += 4) - 4, true);
+    if (type === 6) return view.getFloat32((at += 4) - 4, true);
+    if (type === 7) return bytes[at++] === 1;
+    if (type === 8) return string();
+    const [item, length] = [u32(), u64()];
+    return Array.from({ length }, () => value(item));
+  };
+  assertEquals(new TextDecoder().decode(bytes.subarray(0, at = 4)), "GGUF");
+  assertEquals(u32(), 3);
+  const [tensorCount, keyCount] = [u64(), u64()];
+  const keys = Object.fromEntries(
+    Array.from({ length: keyCount }, () => [string(), value(u32())]),
+  );
+  const infos = Array.from({ length: tensorCount }, () => ({
+    name: string(),
+    sizes: Array.from({ length: u32() }, u64),
+    type: u32(),
+    offset: u64(),
+  }));
+  const start = Math.ceil(at / 32) * 32;
+  const tensors = Object.fromEntries(infos.map(({ name, sizes, type, offset }) => {
+    assertEquals([type, offset % 32], [0, 0], name);
+    const count = sizes.reduce((a, b) => a * b, 1);
+    return [name, {
+      sizes,
+      at: (i: number) => view.getFloat32(start + offset + 4 * i, true),
+      count,
+    }];
+  }));
+  return { keys, tensors };
+}
+
+Deno.test("a GGUF file holds the keys that llama.cpp wants, and the weights its way round", async () => {
+  await inFolder(async (folder) => {
+    const model = tiny({ vocabSize: tokenizer.vocabSize + 2 }); // two rows without a token
+    const file = join(folder, "m.gguf");
+    await exportGGUF(file, { model, tokenizer });
+    const { keys, tensors } = readGGUF(await Deno.readFile(file));
+    const expected = {
+      "general.architecture": "gpt2",
+      "gpt2.context_length": 8,
+      "gpt2.embedding_length": 8,
+      "gpt2.feed_forward_length": 32,
+      "gpt2.block_count": 2,
+      "gpt2.attention.head_count": 2,
+      "gpt2.attention.layer_norm_epsilon": Math.fround(1e-5),
+      "tokenizer.ggml.model": "gpt2",
+      "tokenizer.ggml.pre": "gpt-2",
+      "tokenizer.ggml.eos_token_id": tokenizer.specialTokens.get("<|end|>"),
+    };
+    for (const [key, value] of Object.entries(expected)) assertEquals(keys[key], value, key);
+    const tokens = keys["tokenizer.ggml.tokens"] as string[];
+    assertEquals([tokens.length, tokens[32], tokens[97]], [266, "Ġ", "a"]);
+    assertEquals(tokens[tokenizer.encode("at")[0]], "at");
+    const kinds = keys["tokenizer.ggml.token_type"] as number[];
+    assertEquals(kinds.slice(-4), [1, 3, 5, 5]);
+    assertEquals((keys["tokenizer.ggml.merges"] as string[]).length, 264 - 256 - 1);
+
+    assertEquals(Object.keys(tensors).length, 2 + 2 * 12 + 2);
+    const weight = await model.parameters.get("transformer.h.1.mlp.c_fc.weight").data(); // [8, 32]
+    const { sizes, at } = tensors["blk.1.ffn_up.weight"];
+    assertEquals(sizes, [8, 32]); // innermost first: 32 rows of 8
+    for (const [input, output] of [[0, 1], [7, 31], [3, 0]]) {
+      assertEquals(at(output * 8 + input), weight[input * 32 + output]);
+    }
+    const table = await model.parameters.get("transformer.wte.weight").data();
+    assertEquals(tensors["token_embd.weight"].sizes, [8, 266]);
+    assertEquals(tensors["token_embd.weight"].at(9), table[9]);
+    assertEquals(tensors["blk.0.attn_qkv.bias"].at(23), 0);
+  });
+});
+
+Deno.test("a GGUF file larger than the writer's first buffer is whole", () => {
+  const data = Float32Array.from({ length: 50_001 }, (_, i) => i);
+  const bytes = encodeGGUF({}, {
+    a: { shape: [50_001], data },
+    b: { shape: [1], data: data.slice(7, 8) },
+  });
+  const { tensors } = readGGUF(bytes);
+  assertEquals([tensors.a.at(50_000), tensors.b.at(0)], [50_000, 7]);
+});

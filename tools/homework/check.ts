@@ -1,0 +1,120 @@
+/** `homework check`: the visible checks on a notebook as it is saved, exercise by exercise. */
+import { basename, join } from "node:path";
+import { existsSync } from "node:fs";
+import { chapterFiles } from "../cli.ts";
+import { readModule } from "../export/module.ts";
+import { listChapters, NotebookError, parseNotebook, ROOT } from "../notebook.ts";
+import { checksumOf } from "./checksum.ts";
+import { hasStub } from "./exercises.ts";
+import { judge, type Result } from "./judge.ts";
+import { readManifest } from "./manifest.ts";
+import { readOwnMaster } from "./program.ts";
+import { parseSubmission, SubmissionError } from "./submission.ts";
+
+/**
+ * Checks chapters and says on the terminal how each exercise stands.
+ *
+ * @param names chapters as a person types them; all notebooks with exercises if there are none
+ * @returns exit code: 0 if nothing failed and nothing is left to do
+ */
+export async function check(names: string[], root = ROOT): Promise<number> {
+  const folder = join(root, "notebooks");
+  const files = names.length ? chapterFiles(names, folder) : listChapters(folder);
+  let open = 0;
+  for (const file of files) {
+    const text = await Deno.readTextFile(file);
+    const { results, changed } = await checkOne(file, text, root);
+    if (results.length === 0 && !names.length) continue;
+    console.log(`\n${basename(file, ".ipynb")}, as it is saved`);
+    results.forEach((result) => console.log(lines(result, basename(file))));
+    changed.forEach((id) =>
+      console.log(`  ! the check "${id}" was changed; the original counts when it is graded`)
+    );
+    console.log(`  ${summary(results)}`);
+    open += results.filter(({ status }) => status !== "passed").length;
+  }
+  console.log(`\n${ownership(root).join("\n")}`);
+  return open ? 1 : 0;
+}
+
+/**
+ * Runs the visible checks of one notebook.
+ *
+ * @returns results, and the ids of checks that are not as they were handed out
+ * @throws NotebookError if the file is no notebook
+ */
+export async function checkOne(
+  file: string,
+  text: string,
+  root = ROOT,
+): Promise<{ results: Result[]; changed: string[] }> {
+  try {
+    const learner = parseSubmission(text, basename(file));
+    const notebook = parseNotebook(text, file);
+    for (const cell of notebook.cells) cell.source = cell.source.replaceAll("\r\n", "\n");
+    const master = readOwnMaster(file, basename(file, ".ipynb"), notebook);
+    const results = await judge(master, learner, { withHidden: false, root });
+    const changed = notebook.cells.filter(({ metadata }) => {
+      const info = metadata.nbgrader as { checksum?: string; grade?: boolean } | undefined;
+      return info?.grade && info.checksum;
+    }).filter((cell) =>
+      (cell.metadata.nbgrader as unknown as { checksum: string }).checksum !== checksumOf(cell)
+    ).map(({ id }) => id);
+    return { results, changed };
+  } catch (error) {
+    if (error instanceof SubmissionError) throw new NotebookError(file, error.message);
+    throw error;
+  }
+}
+
+function lines(
+  { exercise, title, points, max, status, diagnosis, at, checkLine }: Result,
+  file: string,
+): string {
+  const sign = { passed: "✓", failed: "✗", "not started": "·" }[status];
+  const head = `  ${sign} ${exercise.padEnd(18)} ${
+    status.padEnd(12)
+  } ${points} of ${max}   ${title}`;
+  if (!diagnosis) return head;
+  const place = at
+    ? `${file}, cell "${at.cell}", line ${at.line}`
+    : checkLine === undefined
+    ? undefined
+    : `said by cell "${exercise}-check", line ${checkLine}`;
+  const rest = diagnosis.split("\n").map((line) => `      ${line}`);
+  return [head, ...rest, ...place ? [`      (${place})`] : []].join("\n");
+}
+
+function summary(results: Result[]): string {
+  const sum = (field: "points" | "max") => results.reduce((total, one) => total + one[field], 0);
+  const count = (status: string) => results.filter((one) => one.status === status).length;
+  return `${count("passed")} passed, ${count("failed")} failed, ${
+    count("not started")
+  } not started; ` +
+    `${sum("points")} of ${sum("max")} points in the checks that you can see`;
+}
+
+/** Which of the book's modules are the learner's own, and which are the book's. */
+export function ownership(root = ROOT): string[] {
+  const assigned = new Set(readManifest(root)?.assigned ?? []);
+  const notebooks = listChapters(join(root, "notebooks")).map((file) => basename(file, ".ipynb"));
+  const rows = ["tokenizer", "embeddings", "attention", "transformer", "train", "sample"].flatMap(
+    (name, index) => {
+      const file = join(root, "lib", `${name}.ts`);
+      const chapter = `${String(index + 1).padStart(2, "0")}-${name}`;
+      if (!existsSync(file)) return [];
+      const text = Deno.readTextFileSync(file);
+      const isOwn = assigned.has(chapter) && notebooks.includes(chapter);
+      const open = isOwn && hasStub(text) ? ", with parts that are not written yet" : "";
+      const from = readModule(text)?.chapter ?? "nowhere";
+      return [
+        `  lib/${name}.ts`.padEnd(22) + (isOwn ? `yours, from ${from}${open}` : "the book's"),
+      ];
+    },
+  );
+  if (rows.length === 0) return [];
+  return [
+    "What the notebooks import (yours is what your notebook last exported: its last cell, or deno task export):",
+    ...rows,
+  ];
+}

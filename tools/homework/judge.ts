@@ -1,0 +1,170 @@
+/** From a learner's notebook to points and diagnoses. */
+import type { Notebook } from "../notebook.ts";
+import type { Origin } from "../tangle.ts";
+import { type Exercise, gradeIdOf, hasStub, visibleCheck } from "./exercises.ts";
+import { Judge, type Master, type Program } from "./program.ts";
+import { type Limits, runSandboxed, type Verdict } from "./sandbox.ts";
+
+/** How an exercise stands. */
+export type Status = "passed" | "failed" | "not started";
+
+/** What came of one exercise. */
+export interface Result {
+  exercise: string;
+  title: string;
+  points: number;
+  max: number;
+  status: Status;
+  /** What is wrong, for the learner: nothing of the cases that are not shown. */
+  diagnosis?: string;
+  /** What the failing hidden case says, for the teacher. */
+  hidden?: string;
+  /** Where in the learner's own code it went wrong, if it did there. */
+  at?: Origin;
+  /** Which line of the check says so. */
+  checkLine?: number;
+}
+
+/** How to judge. */
+export interface JudgeOptions {
+  /** Also the cases between BEGIN and END HIDDEN TESTS; they decide about the points. */
+  withHidden: boolean;
+  limits?: Limits;
+  root?: string;
+}
+
+/** What learners are told when only a hidden case fails. */
+export const HIDDEN_FAILS =
+  "Every case that is shown passes; one of the further cases, which are not shown, does not. Think of the limits: nothing, one, " +
+  "equal values, large ones, other shapes.";
+
+/** What an exercise may import: tensors, assertions, plain helpers of the engine, earlier chapters. */
+export function mayImport(master: Master): (specifier: string) => boolean {
+  const own = new Set(
+    master.cells.flatMap(({ imports }) =>
+      imports.map(({ from }) => JSON.parse(from.split(" with ")[0]))
+    ),
+  );
+  return (specifier) =>
+    ["@std/assert", "@tensorflow/tfjs"].includes(specifier) ||
+    /^lib\/engine\/(random|parameters|profile)\.ts$/.test(specifier) ||
+    (own.has(specifier) && /^lib\/[a-z-]+\.ts$/.test(specifier) &&
+      specifier !== `lib/${master.module}.ts`);
+}
+
+/** Runs the checks of a chapter on a learner's notebook. */
+export async function judge(
+  master: Master,
+  learner: Notebook,
+  { withHidden, limits, root }: JudgeOptions,
+): Promise<Result[]> {
+  const judge = new Judge(master, learner, mayImport(master));
+  const runnable = master.exercises.filter((exercise) => !judge.problem(exercise));
+  const shown = runnable.map((one) => judge.program(one, { hidden: false }));
+  const full = withHidden ? runnable.map((one) => judge.program(one, { hidden: true })) : [];
+  const programs = [...shown, ...full];
+  const tasks = programs.map(({ body }, i) =>
+    i < shown.length ? { body } : { body, onlyAfter: i - shown.length }
+  );
+  const modules = programs.flatMap((one) => one.modules);
+  const verdicts = await runSandboxed(tasks, modules, { limits, root });
+  return master.exercises.map((exercise) => {
+    const problem = judge.problem(exercise);
+    if (problem) return broken(exercise, problem);
+    const at = runnable.indexOf(exercise);
+    const sources = exercise.solutions.map((id) => judge.source(id));
+    const first = resultOf(exercise, verdicts[at], shown[at], sources);
+    if (first.status !== "passed" || !withHidden) return first;
+    const second = resultOf(exercise, verdicts[at + shown.length], full[at], sources);
+    if (second.status === "passed") return second;
+    const { points, max, title } = second;
+    const hidden = second.diagnosis;
+    return {
+      exercise: exercise.name,
+      title,
+      points,
+      max,
+      status: "failed",
+      diagnosis: HIDDEN_FAILS,
+      hidden,
+    };
+  });
+}
+
+function broken(
+  { name, title, points }: Exercise,
+  { cell, message, line }: { cell: string; message: string; line?: number },
+): Result {
+  const base = { exercise: name, title, points: 0, max: points, status: "failed" as const };
+  const diagnosis = `Cell "${cell}" cannot be used: ${message}`;
+  return { ...base, diagnosis, ...line === undefined ? {} : { at: { cell, line } } };
+}
+
+function resultOf(
+  exercise: Exercise,
+  verdict: Verdict,
+  program: Program,
+  sources: string[],
+): Result {
+  const { name, title, points: max, check, solutions } = exercise;
+  const base = { exercise: name, title, max };
+  if (verdict.ok && !verdict.hasWarned) {
+    const points = verdict.value === undefined ? max : Math.min(max, Math.max(0, verdict.value));
+    if (points === max) return { ...base, points, status: "passed" };
+    return {
+      ...base,
+      points,
+      status: "failed",
+      diagnosis: `Part of it: ${points} of ${max} points.`,
+    };
+  }
+  if (sources.every(hasStub)) return { ...base, points: 0, status: "not started" };
+  const places = (verdict.lines ?? []).map((line) => program.origins[line - 1]);
+  const at = places.find((place) => place && solutions.includes(place.cell));
+  const first = places.find((place) => place !== undefined);
+  const checkLine = places.find((place) => place?.cell === check)?.line;
+  return {
+    ...base,
+    points: 0,
+    status: "failed",
+    diagnosis: diagnosisOf(verdict, name),
+    // A check that threw itself points at its own line; an error inside the solution at the line there.
+    ...at && first?.cell !== check ? { at } : {},
+    ...checkLine === undefined ? {} : { checkLine },
+  };
+}
+
+function diagnosisOf({ ok, stopped, message = "" }: Verdict, own: string): string {
+  if (stopped) return `Stopped: ${stopped}.`;
+  if (ok) {
+    return "It writes to the error stream (console.error or console.warn); a check must stay silent.";
+  }
+  const missing = /^not implemented(?:: ([\w-]+))?$/.exec(message);
+  if (missing?.[1] && missing[1] !== own) {
+    return `It needs ${missing[1]}, which is not written yet.`;
+  }
+  if (missing) return "A part of it is still not implemented.";
+  return message.trim() || "It threw an error without a message.";
+}
+
+/** What was done to cells that are not the learner's to change, in words. */
+export function tampering(master: Master, learner: Notebook): string[] {
+  const notes: string[] = [];
+  const count = (id: string) =>
+    learner.cells.filter(({ metadata }) => metadata.nbgrader?.grade_id === id).length;
+  for (const { check, solutions, points } of master.exercises) {
+    const original = master.cells.find(({ id, kind }) => kind === "check" && id === check)!;
+    const cell = learner.cells.findLast((one) => gradeIdOf(one) === check);
+    const same = [visibleCheck(original.source), original.source].includes(cell?.source ?? "");
+    if (!cell) notes.push(`The check "${check}" is missing; the original was used.`);
+    else if (!same) notes.push(`The check "${check}" was changed; the original was used.`);
+    const claimed = cell?.metadata.nbgrader?.points;
+    if (claimed !== undefined && claimed !== points) {
+      notes.push(`The check "${check}" says ${claimed} points; it is worth ${points}.`);
+    }
+    for (const id of [check, ...solutions]) {
+      if (count(id) > 1) notes.push(`${count(id)} cells are called "${id}"; the last one counts.`);
+    }
+  }
+  return notes;
+}
