@@ -51,8 +51,8 @@ export function lockDown(modules: Record<string, unknown>[], given: Replacements
   makeSteady(given.seed);
   setGlobal("console", makeConsole(given.print));
   setGlobal("Deno", makeDeno(Deno.inspect));
-  for (const name of Reflect.ownKeys(globalThis)) {
-    if (!KEPT.has(String(name))) Reflect.deleteProperty(globalThis, name);
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    if (!KEPT.has(name)) Reflect.deleteProperty(globalThis, name);
   }
   const seen = new Set<unknown>();
   intrinsics().forEach((one) => harden(one, seen));
