@@ -5,10 +5,12 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import {
+  fusedAdamW,
   fusedCausalAttention,
   fusedCrossEntropy,
   fusedEmbedding,
   fusedGelu,
+  fusedGlobalNorm,
   fusedLayerNorm,
   fusedLinear,
   fusedRotary,
@@ -40,6 +42,17 @@ export interface Operators {
   ): tf.Tensor3D;
   /** Logits [..., V], targets [...] int32 -> mean loss in nats, []. */
   crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Scalar;
+  /** Length of all gradients together, as one vector. */
+  globalNorm(gradients: Record<string, tf.Tensor>): tf.Scalar;
+  /** One step of AdamW for one parameter, in place; gradients longer than `limit` in all are shortened to it. */
+  adamW(
+    state: { weight: tf.Variable; m: tf.Variable; v: tf.Variable },
+    gradient: tf.Tensor,
+    step: number,
+    learningRate: number,
+    options: { betas: [number, number]; eps: number; weightDecay: number },
+    clip?: { norm: tf.Scalar; limit: number },
+  ): void;
 }
 
 /** The name of an operator. */
@@ -57,23 +70,33 @@ export interface Verdict {
   difference: number;
 }
 
-/** The kernels' form of each operator: undefined for arguments that no kernel is made for, and the reference runs. */
+/** What a kernel's form gives for arguments that no kernel is made for: the reference runs. */
+const NO_KERNEL = Symbol("no kernel");
+
+/** The kernels' form of each operator. */
 const FUSED: {
   [N in OperatorName]: (
     ...args: Parameters<Operators[N]>
-  ) => ReturnType<Operators[N]> | undefined;
+  ) => ReturnType<Operators[N]> | typeof NO_KERNEL;
 } = {
   embed: fusedEmbedding,
   linear: fusedLinear,
   layerNorm: fusedLayerNorm,
   gelu: fusedGelu,
   causalAttention: (qkv, { nHead, nKVHead = nHead, dropout = 0, random, rotary = false }) => {
-    if (nKVHead !== nHead || (random && dropout > 0)) return undefined;
+    if (nKVHead !== nHead || (random && dropout > 0)) return NO_KERNEL;
     return tf.tidy(() =>
       fusedCausalAttention(rotary ? fusedRotary(qkv, nHead) : qkv, nHead) as tf.Tensor3D
     );
   },
-  crossEntropy: (logits, targets) => tf.mean(fusedCrossEntropy(logits, targets)),
+  crossEntropy: (logits, targets) => tf.tidy(() => tf.mean(fusedCrossEntropy(logits, targets))),
+  globalNorm: (gradients) => fusedGlobalNorm(Object.values(gradients)),
+  adamW: ({ weight, m, v }, gradient, step, learningRate, options, clip) => {
+    const { betas: [beta1, beta2], eps: epsilon, weightDecay } = options;
+    const tensors = { parameter: weight, gradient, moment1: m, moment2: v, norm: clip?.norm };
+    const settings = { learningRate, beta1, beta2, epsilon, weightDecay, step };
+    fusedAdamW(tensors, { ...settings, clipNorm: clip?.limit });
+  },
 };
 
 registerFusedGradients();
@@ -81,7 +104,7 @@ registerFusedGradients();
 interface Registered {
   name: OperatorName;
   // deno-lint-ignore no-explicit-any
-  reference: (...args: any[]) => tf.Tensor;
+  reference: (...args: any[]) => any;
   verdicts: Map<string, Verdict>;
 }
 
@@ -110,10 +133,13 @@ export function operator<N extends OperatorName>(name: N, reference: Operators[N
   const known = registered.get(reference);
   const entry: Registered = known?.name === name ? known : { name, reference, verdicts: new Map() };
   registered.set(reference, entry);
-  const kernel = FUSED[name] as (...args: unknown[]) => tf.Tensor | undefined;
+  const kernel = FUSED[name] as (...args: unknown[]) => unknown;
   const call = (...args: unknown[]) => {
-    const isFused = mode === "fused" && entry.verdicts.get(tf.getBackend())?.same;
-    return (isFused && kernel(...args)) || entry.reference(...args);
+    if (mode === "fused" && entry.verdicts.get(tf.getBackend())?.same) {
+      const result = kernel(...args);
+      if (result !== NO_KERNEL) return result;
+    }
+    return entry.reference(...args);
   };
   return call as Operators[N];
 }
@@ -134,47 +160,56 @@ export async function verifyOperators(): Promise<Verdict[]> {
 }
 
 async function compare({ name, reference }: Registered): Promise<Verdict> {
-  const kernel = FUSED[name] as Registered["reference"];
   let difference = 0;
-  for (const sample of SAMPLES[name](new Random(7))) {
-    const [ours, theirs] = [await trial(reference, sample), await trial(kernel, sample)];
+  for (const probe of PROBES[name]) {
+    const [ours, theirs] = [await attempt(probe, reference), await attempt(probe, FUSED[name])];
     ours.forEach((values, i) => difference = Math.max(difference, distance(values, theirs[i])));
-    tf.dispose([
-      ...sample.trained,
-      ...sample.rest.filter((value) => value instanceof tf.Tensor) as tf.Tensor[],
-    ]);
   }
   return { operator: name, same: difference <= TOLERANCE, difference };
 }
 
-/** Arguments to try an operator on: tensors to differentiate by, then the others. */
-interface Sample {
-  trained: tf.Tensor[];
-  rest: unknown[];
-}
+/** Tries an operator on some arguments: gives all that it computes. */
+type Probe = (f: Registered["reference"]) => tf.Tensor[];
 
-/** The result and, weighted so that no error cancels out, the gradient of each trained argument; NaN where it throws. */
-async function trial(
-  f: Registered["reference"],
-  { trained, rest }: Sample,
-): Promise<Float32Array[]> {
+/** The numbers that a probe gives; NaN where it throws. */
+async function attempt(probe: Probe, f: Registered["reference"]): Promise<Float32Array[]> {
   try {
-    const results = tf.tidy(() => {
-      const y = f(...trained, ...rest);
-      const weights = tf.tensor(new Random(11).normals(y.size), y.shape);
-      const gradients = tf.grads((...xs: tf.Tensor[]) => f(...xs, ...rest).mul(weights).sum())(
-        trained,
-      );
-      return [y, ...gradients];
-    });
+    const results = tf.tidy(() => probe(f));
+    // Copies: what data() returns may be the backend's own memory.
     const values = await Promise.all(
-      results.map((tensor) => tensor.data() as Promise<Float32Array>),
+      results.map(async (tensor) => Float32Array.from(await tensor.data())),
     );
     tf.dispose(results);
     return values;
   } catch {
     return [new Float32Array([NaN])];
   }
+}
+
+/** A probe for an operator with gradients: its result and, weighted so that no error cancels out, its gradients. */
+function gradients(make: (random: Random) => { trained: tf.Tensor[]; rest?: unknown[] }): Probe {
+  return (f) => {
+    const { trained, rest = [] } = make(new Random(7));
+    const y: tf.Tensor = f(...trained, ...rest);
+    const weights = tf.tensor(new Random(11).normals(y.size), y.shape);
+    return [y, ...tf.grads((...xs) => f(...xs, ...rest).mul(weights).sum())(trained)];
+  };
+}
+
+/** Two steps of AdamW, the second clipped. */
+function adamW(f: Operators["adamW"]): tf.Tensor[] {
+  const random = new Random(7);
+  const state = { weight: variable(random), m: variable(random, 0), v: variable(random, 0) };
+  const options = { betas: [0.9, 0.99] as [number, number], eps: 1e-8, weightDecay: 0.1 };
+  f(state, normal(random, 3, 5), 1, 0.1, options);
+  f(state, normal(random, 3, 5), 2, 0.1, options, { norm: tf.scalar(4), limit: 1 });
+  const after = Object.values(state).map((tensor) => tensor.clone());
+  tf.dispose(state);
+  return after;
+}
+
+function variable(random: Random, std = 1): tf.Variable {
+  return tf.variable(normal(random, 3, 5).mul(std));
 }
 
 function distance(a: Float32Array, b: Float32Array | undefined): number {
@@ -188,22 +223,35 @@ function distance(a: Float32Array, b: Float32Array | undefined): number {
   return apart / largest;
 }
 
-const SAMPLES: Record<OperatorName, (random: Random) => Sample[]> = {
-  embed: (random) => [{ trained: [normal(random, 7, 5)], rest: [ids(random, 7, 2, 3)] }],
-  linear: (random) => [
-    { trained: [normal(random, 2, 3, 5), normal(random, 5, 7), normal(random, 7)], rest: [] },
-    { trained: [normal(random, 9, 8), normal(random, 8, 4)], rest: [] },
+const PROBES: Record<OperatorName, Probe[]> = {
+  embed: [
+    gradients((random) => ({ trained: [normal(random, 7, 5)], rest: [ids(random, 7, 2, 3)] })),
   ],
-  layerNorm: (random) => [
-    { trained: [normal(random, 2, 3, 7), normal(random, 7), normal(random, 7)], rest: [] },
-    { trained: [normal(random, 5, 8), normal(random, 8)], rest: [] },
+  linear: [
+    gradients((random) => ({
+      trained: [normal(random, 2, 3, 5), normal(random, 5, 7), normal(random, 7)],
+    })),
+    gradients((random) => ({ trained: [normal(random, 9, 8), normal(random, 8, 4)] })),
   ],
-  gelu: (random) => [{ trained: [normal(random, 3, 2, 13)], rest: [] }],
-  causalAttention: (random) => [
-    { trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] },
-    { trained: [normal(random, 1, 5, 36)], rest: [{ nHead: 2, rotary: true }] },
+  layerNorm: [
+    gradients((random) => ({
+      trained: [normal(random, 2, 3, 7), normal(random, 7), normal(random, 7)],
+    })),
+    gradients((random) => ({ trained: [normal(random, 5, 8), normal(random, 8)] })),
   ],
-  crossEntropy: (random) => [{ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] }],
+  gelu: [gradients((random) => ({ trained: [normal(random, 3, 2, 13)] }))],
+  causalAttention: [
+    gradients((random) => ({ trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] })),
+    gradients((random) => ({
+      trained: [normal(random, 1, 5, 36)],
+      rest: [{ nHead: 2, rotary: true }],
+    })),
+  ],
+  crossEntropy: [
+    gradients((random) => ({ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] })),
+  ],
+  globalNorm: [(f) => [f({ a: normal(new Random(7), 3, 5), b: normal(new Random(8), 11) })]],
+  adamW: [adamW],
 };
 
 function normal(random: Random, ...shape: number[]): tf.Tensor {
