@@ -6,15 +6,15 @@
  *
  * @module train
  */
-// export: ca88b82e, from notebooks/05-train.ipynb
+// export: 0c21f62a, from notebooks/05-train.ipynb
 
 import { dirname, join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { Random, type RandomState } from "lib/engine/random.ts";
+import { operator, verifyOperators } from "lib/engine/ops.ts";
 import { decodeSafetensors, encodeSafetensors, type HostTensor } from "lib/data/safetensors.ts";
 import type { Parameters } from "lib/engine/parameters.ts";
-import { GPT, loadWeights } from "lib/transformer.ts";
-import { operator, verifyOperators } from "lib/engine/ops.ts";
+import { GPT, type GPTConfig, loadWeights } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 
 // cell: token-pack 49947010
@@ -215,7 +215,38 @@ export function adamWStep(
 /** The gradient of the loss by each parameter, under the parameter's name. */
 export type Gradients = Record<string, tf.Tensor>;
 
-// cell: adamw-class a5f1fbd5
+// cell: adamw-kernel bb5be522
+/** Shortens all gradients by one factor, so that together they are at most `limit` long. */
+export interface Clipping {
+  /** How long they are, as one vector; a scalar, so that nothing has to wait for it. */
+  norm: tf.Scalar;
+  limit: number;
+}
+
+function shrinkFactor({ norm, limit }: Clipping): tf.Scalar {
+  return tf.minimum(1, tf.div(limit, norm.add(1e-6)));
+}
+
+function adamWInPlace(
+  state: { weight: tf.Variable; m: tf.Variable; v: tf.Variable },
+  gradient: tf.Tensor,
+  step: number,
+  learningRate: number,
+  options: AdamWOptions,
+  clip?: Clipping,
+): void {
+  tf.tidy(() => {
+    const shorter = clip ? gradient.mul(shrinkFactor(clip)) : gradient;
+    const moved = adamWStep(state, shorter, step, learningRate, options);
+    state.weight.assign(moved.weight);
+    state.m.assign(moved.m);
+    state.v.assign(moved.v);
+  });
+}
+
+const engineAdamW = operator("adamW", adamWInPlace);
+
+// cell: adamw-class f5713bc2
 /** AdamW for all parameters of a model. Tensors with fewer than two axes (biases, gains) do not decay. */
 export class AdamW {
   readonly options: AdamWOptions;
@@ -244,32 +275,20 @@ export class AdamW {
     return this.#steps;
   }
 
-  /** Moves every parameter that has a gradient. */
-  step(gradients: Gradients, learningRate: number): void {
+  /**
+   * Moves every parameter that has a gradient.
+   *
+   * @param clip how to shorten gradients that are too long; without it they stay as they are
+   */
+  step(gradients: Gradients, learningRate: number, clip?: Clipping): void {
     this.#steps++;
     for (const [name, weight] of this.parameters.entries()) {
-      if (gradients[name]) {
-        this.#move(weight, this.#moments.get(name)!, gradients[name], learningRate);
-      }
+      if (!gradients[name]) continue;
+      const state = { weight, ...this.#moments.get(name)! };
+      const weightDecay = weight.rank >= 2 ? this.options.weightDecay : 0;
+      const options = { ...this.options, weightDecay };
+      engineAdamW(state, gradients[name], this.#steps, learningRate, options, clip);
     }
-  }
-
-  #move(
-    weight: tf.Variable,
-    { m, v }: { m: tf.Variable; v: tf.Variable },
-    gradient: tf.Tensor,
-    rate: number,
-  ): void {
-    const weightDecay = weight.rank >= 2 ? this.options.weightDecay : 0;
-    tf.tidy(() => {
-      const moved = adamWStep({ weight, m, v }, gradient, this.#steps, rate, {
-        ...this.options,
-        weightDecay,
-      });
-      weight.assign(moved.weight);
-      m.assign(moved.m);
-      v.assign(moved.v);
-    });
   }
 
   /** Everything it remembers besides `steps`: `<parameter>.m` and `<parameter>.v`. */
@@ -365,7 +384,17 @@ export interface ClippedGradients {
   norm: tf.Scalar;
 }
 
-// cell: clip 893de48a
+// cell: clip 398bac3a
+/** The length of all gradients together, as one vector; a scalar. */
+export function globalNorm(gradients: Gradients): tf.Scalar {
+  return tf.tidy(() => {
+    const squares = Object.values(gradients).map((gradient) => gradient.square().sum());
+    return tf.addN(squares).sqrt() as tf.Scalar;
+  });
+}
+
+const engineNorm = operator("globalNorm", globalNorm);
+
 /**
  * Shortens gradients so that all of them together, as one vector, are at most `limit` long
  * (Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063). Shorter ones stay as they are.
@@ -375,12 +404,9 @@ export interface ClippedGradients {
 export function clipByGlobalNorm(gradients: Gradients, limit: number): ClippedGradients {
   if (!(limit > 0)) throw new RangeError(`limit must be above 0, got ${limit}`);
   return tf.tidy(() => {
-    const squares = Object.values(gradients).map((gradient) => gradient.square().sum());
-    const norm = tf.addN(squares).sqrt() as tf.Scalar;
-    const scale = tf.minimum(1, tf.div(limit, norm.add(1e-6)));
-    const shorter = Object.entries(gradients).map((
-      [name, gradient],
-    ) => [name, gradient.mul(scale)]);
+    const norm = globalNorm(gradients);
+    const factor = shrinkFactor({ norm, limit });
+    const shorter = Object.entries(gradients).map(([name, g]) => [name, g.mul(factor)]);
     return { gradients: Object.fromEntries(shorter), norm };
   });
 }
@@ -772,7 +798,7 @@ async function findCheckpoint(folder: string): Promise<string> {
   throw new Error(`no checkpoint in ${folder}: chapter 05 saves one, run it first`);
 }
 
-// cell: train-step ef8bd354
+// cell: train-step 00cf3505
 /** What a step needs to know besides the model and the batches. */
 export interface StepOptions {
   learningRate: number;
@@ -795,8 +821,8 @@ export function trainStep(
 ): { loss: tf.Scalar; norm: tf.Scalar } {
   return tf.tidy(() => {
     const { loss, gradients } = lossAndGradients(model, batches, random);
-    const { gradients: clipped, norm } = clipByGlobalNorm(gradients, clip);
-    optimizer.step(clipped, learningRate);
+    const norm = engineNorm(gradients);
+    optimizer.step(gradients, learningRate, { norm, limit: clip });
     return { loss, norm };
   });
 }
@@ -1069,4 +1095,15 @@ export function smooth(values: number[], span: number): number[] {
     sum += value - (values[i - span] ?? 0);
     return sum / Math.min(span, i + 1);
   });
+}
+
+// cell: flops 685ee8d1
+/**
+ * Multiplications and additions of training, per token (Kaplan et al. 2020, arXiv:2001.08361; the attention term as in
+ * nanoGPT): 6 per weight that is multiplied by, and 12 · nLayer · nEmbd · blockSize.
+ *
+ * @param weights how many weights the matrices hold, the token table included where the head is tied to it
+ */
+export function flopsPerToken(weights: number, config: GPTConfig): number {
+  return 6 * weights + 12 * config.nLayer * config.nEmbd * config.blockSize;
 }

@@ -6,7 +6,7 @@ import * as tf from "@tensorflow/tfjs";
 import { environment } from "./environment.ts";
 import { registerSimdBackend, simdBackend } from "./simd/mod.ts";
 import { registerWasmBackend } from "./wasm.ts";
-import { registerWebgpuBackend } from "./webgpu/backend.ts";
+import { isDeviceLost, registerWebgpuBackend, reopenDevice } from "./webgpu/backend.ts";
 import { requestAdapter } from "./webgpu/device.ts";
 
 const BACKENDS = ["webgpu", "simd", "wasm", "cpu"] as const;
@@ -69,6 +69,22 @@ export async function useBackend(name?: BackendName): Promise<BackendChoice> {
     line,
     toString: () => line,
   };
+}
+
+/**
+ * After an error: if the graphics card was lost, makes tfjs compute on it anew or, where it stays away, on the next best
+ * backend. All tensors are gone then.
+ *
+ * @returns what was chosen; undefined if no card was lost, and nothing was changed
+ */
+export async function replaceLostDevice(): Promise<BackendChoice | undefined> {
+  if (!await isDeviceLost()) return undefined;
+  try {
+    await reopenDevice();
+    return await useBackend("webgpu");
+  } catch {
+    return await useBackend("simd").catch(() => useBackend("cpu"));
+  }
 }
 
 function reasonFor(chosen: BackendStatus, statuses: BackendStatus[]): string {

@@ -1,6 +1,6 @@
 /** The real nbgrader and `homework grade`, side by side. */
 import { assert, assertEquals } from "@std/assert";
-import { basename, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { SOLUTION_BEGIN, SOLUTION_END, withoutRegion } from "tools/homework/exercises.ts";
 import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
 import { learnerNotebook, release } from "tools/homework/release.ts";
@@ -132,6 +132,8 @@ Deno.test({
           XDG_RUNTIME_DIR: course,
           HOME: course,
           DENO_DIR: denoDir(),
+          // nbgrader starts its own helper, alembic, by name.
+          PATH: [dirname(python), Deno.env.get("PATH")].join(delimiter),
         },
       }).output();
       assert(success, new TextDecoder().decode(stderr));

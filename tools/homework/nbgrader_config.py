@@ -14,6 +14,13 @@ from nbgrader.preprocessors import (
 class RestoreCells(OverwriteCells):
     """Adds deleted checks back as TypeScript: nbgrader's own note begins with "#", which only Python reads as a comment."""
 
+    def preprocess(self, nb, resources):
+        # Of two cells with one id the first keeps empty metadata, on which nbgrader 0.9 would fail.
+        for cell in nb.cells:
+            if not cell.metadata.get("nbgrader"):
+                cell.metadata.pop("nbgrader", None)
+        return super().preprocess(nb, resources)
+
     def missing_cell_transform(self, source_cell, *args, **more):
         cell = super().missing_cell_transform(source_cell, *args, **more)
         if cell.cell_type == "code":

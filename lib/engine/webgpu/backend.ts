@@ -4,7 +4,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
-import { type Adapter, openDevice } from "./device.ts";
+import { type Adapter, forgetAdapter, openDevice, requestAdapter } from "./device.ts";
 import { registerWebgpuKernels } from "./kernels.ts";
 import { loadShaders, type ShaderName } from "./shaders.ts";
 
@@ -266,8 +266,14 @@ export function registerWebgpuBackend(adapter: Adapter): Promise<void> {
 }
 
 async function register(adapter: Adapter): Promise<void> {
-  const shaders = await loadShaders();
   tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", DISPATCHES_PER_SUBMIT);
+  await announce(adapter);
+  registerWebgpuKernels();
+}
+
+/** The factory of the backend, for one device of one adapter. */
+async function announce(adapter: Adapter): Promise<void> {
+  const shaders = await loadShaders();
   tf.removeBackend("webgpu");
   tf.registerBackend("webgpu", async () => {
     let backend: GpuBackend | undefined = undefined;
@@ -277,5 +283,31 @@ async function register(adapter: Adapter): Promise<void> {
     );
     return backend = new GpuBackend(device, adapter.gpu.info, shaders, adapter.isReal);
   }, 3);
-  registerWebgpuKernels();
+}
+
+/**
+ * Whether the device of the backend that computes now was lost: unplugged, reset by its driver, destroyed. The tensors on it are
+ * gone then.
+ */
+export function isDeviceLost(): Promise<boolean> {
+  if (tf.getBackend() !== "webgpu") return Promise.resolve(false);
+  const { lost } = (tf.backend() as unknown as { device: GPUDevice }).device;
+  // Errors of a lost device can be heard shortly before the loss itself.
+  const later = new Promise<boolean>((resolve) => setTimeout(resolve, 200, false));
+  return Promise.race([lost.then(() => true), later]);
+}
+
+/**
+ * After the device was lost: looks for an adapter again, and makes the backend open a device on it when it is next used.
+ *
+ * @throws Error if there is no adapter any more
+ */
+export async function reopenDevice(): Promise<void> {
+  forgetAdapter();
+  const adapter = await requestAdapter();
+  if (!adapter) {
+    tf.removeBackend("webgpu");
+    throw new Error("there is no graphics adapter any more");
+  }
+  await announce(adapter);
 }

@@ -15,6 +15,11 @@ export function requestAdapter(): Promise<Adapter | undefined> {
   return found ??= findAdapter();
 }
 
+/** Makes `requestAdapter` look again: an adapter opens one device only, and may have gone. */
+export function forgetAdapter(): void {
+  found = undefined;
+}
+
 async function findAdapter(): Promise<Adapter | undefined> {
   if (!navigator.gpu) return undefined;
   const gpu = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
