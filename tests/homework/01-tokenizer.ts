@@ -193,4 +193,13 @@ export const wrong: Wrong[] = [
   }`,
     says: "does not say where",
   },
+  {
+    exercise: "ex-special",
+    name: "takes the token for a pattern",
+    code: `
+  const hits = [...specialTokens].filter((token) => !allowed.has(token) && new RegExp(token).test(text))
+    .sort((a, b) => text.indexOf(a) - text.indexOf(b));
+  if (hits.length) throw new Error(hits[0] + " at " + text.indexOf(hits[0]));`,
+    says: "does not name the token",
+  },
 ];

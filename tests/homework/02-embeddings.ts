@@ -183,4 +183,17 @@ export const wrong: Wrong[] = [
     code: turn("x.mul(cos)", "x.mul(sin)"),
     says: "check all four products",
   },
+  {
+    exercise: "ex-gradient",
+    name: "adds into the gradients that came in",
+    code: `
+  const table = new Array(vocabSize);
+  ids.forEach((id, t) => {
+    if (table[id]) gradient[t].forEach((value, c) => table[id][c] += value);
+    else table[id] = gradient[t];
+  });
+  return Array.from(table, (row) => row ?? gradient[0].map(() => 0));`,
+    says: "You changed the gradients",
+    isSubtle: true,
+  },
 ];

@@ -186,4 +186,30 @@ export const wrong: Wrong[] = [
     code: absorb({ added: "weights.sum(-1, true)" }),
     says: "without their values",
   },
+  {
+    exercise: "ex-scores",
+    cell: "scaled-scores",
+    name: "computes outside of tfjs",
+    code:
+      "return tf.tensor(tf.matMul(q, k, false, true).div(Math.sqrt(q.shape.at(-1))).arraySync());",
+    says: "No gradient reaches the queries",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-heads",
+    cell: "merge-heads",
+    name: "merges outside of tfjs",
+    code:
+      "return tf.tensor3d(x.transpose([0, 2, 1, 3]).dataSync(), [batch, length, heads * width]);",
+    says: "No gradient comes through",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-online",
+    cell: "absorb-block",
+    name: "one sum for all queries",
+    code: absorb({}).replace("weights.sum(-1, true)", "weights.sum()"),
+    says: "a maximum and a sum of its own",
+    isSubtle: true,
+  },
 ];

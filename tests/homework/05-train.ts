@@ -203,4 +203,20 @@ export const wrong: Wrong[] = [
     code: schedule({ late: "" }),
     says: "rises again",
   },
+  {
+    exercise: "ex-ce",
+    cell: "cross-entropy",
+    name: "outside of tfjs",
+    code: loss("tf.scalar(-tf.logSoftmax(rows).mul(right).sum().dataSync()[0] / targets.size)"),
+    says: "no gradient reaches the logits",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-adamw",
+    cell: "adamw-step",
+    name: "epsilon before the bias correction",
+    code: adamw({ size: "v.sqrt().add(eps).div(Math.sqrt(1 - beta2 ** step))" }),
+    says: "after the bias correction",
+    isSubtle: true,
+  },
 ];

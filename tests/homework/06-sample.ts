@@ -221,4 +221,61 @@ export const wrong: Wrong[] = [
     ),
     says: "the longest end that fits",
   },
+  {
+    exercise: "ex-temperature",
+    cell: "tempered-softmax",
+    name: "scales the caller's logits",
+    code: `
+  const best = greedyToken(logits);
+  if (temperature === 0) return Float64Array.from(logits, (_, id) => id === best ? 1 : 0);
+  const top = logits[best];
+  logits.forEach((logit, id) => logits[id] = Math.exp((logit - top) / temperature));
+  const total = logits.reduce((sum, weight) => sum + weight);
+  return Float64Array.from(logits, (weight) => weight / total);`,
+    says: "you changed the caller's logits",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-top-k",
+    cell: "keep-top-k",
+    name: "cuts the caller's list",
+    code: "return rescale(candidates.splice(0, k));",
+    says: "you changed the caller's list",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-top-p",
+    cell: "keep-top-p",
+    name: "more than p instead of at least",
+    code: topP("(sum += probability) > p"),
+    says: "use >=, not >",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-stop",
+    cell: "hold-back",
+    name: "takes the first of the list",
+    code: hold(
+      "return { shown: text.slice(0, text.indexOf(hits[0])), held: '', stopped: true };",
+      longest,
+    ),
+    says: "is complete before",
+    isSubtle: true,
+  },
+  {
+    exercise: "ex-stop",
+    cell: "hold-back",
+    name: "waits for the first of the list only",
+    code: `
+  const found = stop
+    .map((one) => ({ start: text.indexOf(one), end: text.indexOf(one) + one.length }))
+    .filter(({ start }) => start >= 0)
+    .sort((a, b) => a.end - b.end || a.start - b.start);
+  if (found.length) return { shown: text.slice(0, found[0].start), held: "", stopped: true };
+  let start = 0;
+  while (!stop[0].startsWith(text.slice(start))) start++;
+  return { shown: text.slice(0, start), held: text.slice(start), stopped: false };`,
+    says: "not only the first",
+    isSubtle: true,
+  },
 ];

@@ -11,4 +11,6 @@ export interface Wrong {
   code: string;
   /** A part of the diagnosis, found in that of no other mistake of this exercise. */
   says: string;
+  /** Only a case that learners do not see finds it. */
+  isSubtle?: true;
 }

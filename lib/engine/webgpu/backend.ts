@@ -128,6 +128,11 @@ export class GpuBackend extends WebGPUBackend {
     return this.#inner.tensorMap.get(tensor.dataId).resource!;
   }
 
+  /** To be called after a shader wrote into a tensor that was there before: what tfjs read of it earlier is out of date. */
+  changed(tensor: tf.TensorInfo): void {
+    this.#inner.tensorMap.get(tensor.dataId).values = null;
+  }
+
   /** Fills a tensor with zeros. */
   clear(tensor: tf.TensorInfo): void {
     const buffer = this.bufferOf(tensor);

@@ -341,6 +341,7 @@ const FUSED: Record<string, Kernel> = {
     const shader = { name: "adamw" as const, options: norm ? ["CLIP"] : [] };
     const tensors = [parameter, moment1, moment2, gradient, ...(norm ? [norm] : [])];
     gpu.dispatch(shader, tensors, [size, ...numbers.map(f32)], gpu.spread(Math.ceil(size / 256)));
+    for (const written of [parameter, moment1, moment2]) gpu.changed(written);
     return [];
   },
 };
