@@ -1,13 +1,13 @@
 /** `homework check`: the visible checks on a notebook as it is saved, exercise by exercise. */
 import { basename, join } from "node:path";
-import { existsSync } from "node:fs";
 import { chapterFiles } from "../cli.ts";
-import { readModule } from "../export/module.ts";
-import { listChapters, NotebookError, parseNotebook, ROOT } from "../notebook.ts";
+import { readChapter } from "../export/chapter.ts";
+import { moduleText, readModule } from "../export/module.ts";
+import { listChapters, NotebookError, parseNotebook, readNotebook, ROOT } from "../notebook.ts";
 import { checksumOf } from "./checksum.ts";
 import { hasStub } from "./exercises.ts";
 import { judge, type Result } from "./judge.ts";
-import { readManifest } from "./manifest.ts";
+import { fingerprint, readManifest } from "./manifest.ts";
 import { readOwnMaster } from "./program.ts";
 import { parseSubmission, SubmissionError } from "./submission.ts";
 
@@ -19,7 +19,9 @@ import { parseSubmission, SubmissionError } from "./submission.ts";
  */
 export async function check(names: string[], root = ROOT): Promise<number> {
   const folder = join(root, "notebooks");
-  const files = names.length ? chapterFiles(names, folder) : listChapters(folder);
+  const assigned = readManifest(root)?.assigned;
+  const mine = (file: string) => !assigned || assigned.includes(basename(file, ".ipynb"));
+  const files = names.length ? chapterFiles(names, folder) : listChapters(folder).filter(mine);
   let open = 0;
   for (const file of files) {
     const text = await Deno.readTextFile(file);
@@ -33,7 +35,7 @@ export async function check(names: string[], root = ROOT): Promise<number> {
     console.log(`  ${summary(results)}`);
     open += results.filter(({ status }) => status !== "passed").length;
   }
-  console.log(`\n${ownership(root).join("\n")}`);
+  console.log(`\n${(await ownership(root)).join("\n")}`);
   return open ? 1 : 0;
 }
 
@@ -95,26 +97,42 @@ function summary(results: Result[]): string {
 }
 
 /** Which of the book's modules are the learner's own, and which are the book's. */
-export function ownership(root = ROOT): string[] {
-  const assigned = new Set(readManifest(root)?.assigned ?? []);
-  const notebooks = listChapters(join(root, "notebooks")).map((file) => basename(file, ".ipynb"));
-  const rows = ["tokenizer", "embeddings", "attention", "transformer", "train", "sample"].flatMap(
-    (name, index) => {
-      const file = join(root, "lib", `${name}.ts`);
-      const chapter = `${String(index + 1).padStart(2, "0")}-${name}`;
-      if (!existsSync(file)) return [];
-      const text = Deno.readTextFileSync(file);
-      const isOwn = assigned.has(chapter) && notebooks.includes(chapter);
-      const open = isOwn && hasStub(text) ? ", with parts that are not written yet" : "";
-      const from = readModule(text)?.chapter ?? "nowhere";
-      return [
-        `  lib/${name}.ts`.padEnd(22) + (isOwn ? `yours, from ${from}${open}` : "the book's"),
-      ];
-    },
-  );
-  if (rows.length === 0) return [];
-  return [
-    "What the notebooks import (yours is what your notebook last exported: its last cell, or deno task export):",
-    ...rows,
-  ];
+export async function ownership(root = ROOT): Promise<string[]> {
+  const manifest = readManifest(root);
+  if (!manifest) return [];
+  const rows: string[] = [];
+  for (const file of Deno.readDirSync(join(root, "lib"))) {
+    const path = `lib/${file.name}`;
+    const bytes = file.isFile ? Deno.readFileSync(join(root, path)) : new Uint8Array();
+    const module = readModule(new TextDecoder().decode(bytes));
+    if (!module) continue;
+    const isAsReleased = manifest.files[path] === fingerprint(bytes);
+    const isBook = isAsReleased && !manifest.assigned.includes(module.chapter);
+    const whose = isBook ? "the book's" : `yours, ${await stateOf(module.chapter, bytes, root)}`;
+    rows.push(`  ${path.padEnd(20)} ${module.chapter.padEnd(15)} ${whose}`);
+  }
+  return ["What your notebooks import from one another:", ...rows.sort(byChapter)];
+}
+
+function byChapter(a: string, b: string): number {
+  return a.slice(23) < b.slice(23) ? -1 : 1;
+}
+
+/** How a learner's module stands against the notebook that it was exported from. */
+async function stateOf(chapter: string, bytes: Uint8Array, root: string): Promise<string> {
+  const text = new TextDecoder().decode(bytes);
+  const current = await exported(join(root, "notebooks", `${chapter}.ipynb`), root);
+  if (current === undefined) return "but its notebook cannot be exported as it is";
+  if (current !== text) {
+    return `but older than your notebook: run its last cell, or "deno task export ${chapter}"`;
+  }
+  return hasStub(text) ? "with parts that are not written yet" : "complete";
+}
+
+async function exported(file: string, root: string): Promise<string | undefined> {
+  try {
+    return await moduleText(readChapter(file, readNotebook(file))!, root);
+  } catch {
+    return undefined;
+  }
 }

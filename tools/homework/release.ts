@@ -99,13 +99,11 @@ export async function release(
   for (const [path, bytes] of wanted) {
     outcome[put(join(to, path), bytes, known[path], force)].push(path);
   }
-  const assigned = [
-    ...new Set([...before?.assigned ?? [], ...kind === "learner" ? files.map(nameOf) : []]),
-  ];
+  const assigned = assignedIn({ files, given, kind, before, to });
   const hashes = { ...known };
   for (const [path, bytes] of wanted) hashes[path] = fingerprint(bytes);
   const sorted = Object.fromEntries(Object.entries(hashes).sort(([a], [b]) => a < b ? -1 : 1));
-  const manifest: Manifest = { kind, assigned: assigned.sort(), files: sorted };
+  const manifest: Manifest = { kind, assigned, files: sorted };
   writeIfNew(join(to, MANIFEST), JSON.stringify(manifest, null, 1) + "\n");
   return outcome;
 }
@@ -150,53 +148,65 @@ interface Wanted {
 }
 
 /** All files of the folder, by their paths in it. */
-async function filesOf(
-  { files, given, kind, before, to }: Wanted,
-  root: string,
-): Promise<Map<string, Uint8Array>> {
+async function filesOf(wanted: Wanted, root: string): Promise<Map<string, Uint8Array>> {
+  const { files, given, kind, to } = wanted;
   const all = new Map<string, Uint8Array>();
   const put = (path: string, text: string) => all.set(path, new TextEncoder().encode(text));
   for (const path of houseFiles(root)) all.set(path, Deno.readFileSync(join(root, path)));
-  const chapters = listChapters(join(root, "notebooks"));
-  const assigned = new Set([...before?.assigned ?? [], ...files.map(nameOf)]);
-  const modules = chapters.map((file) => ({ file, chapter: readChapter(file, readNotebook(file)) }))
-    .filter(({ chapter }) => chapter !== undefined);
-  for (const { file, chapter } of modules) {
-    const name = nameOf(file);
-    const isAsked = files.includes(file);
-    if (kind === "nbgrader" || kind === "teacher") {
-      put(
-        `lib/${chapter!.module}.ts`,
-        Deno.readTextFileSync(join(root, "lib", `${chapter!.module}.ts`)),
-      );
-    } else if (isAsked) {
-      const notebook = learnerNotebook(file, readNotebook(file));
-      put(`lib/${chapter!.module}.ts`, await moduleText(readChapter(file, notebook)!, root));
-    } else if (
-      !assigned.has(name) && (isBefore(name, [...files, ...given]) || given.includes(file))
-    ) {
-      put(`lib/${chapter!.module}.ts`, await moduleText(chapter!, root));
-    }
+  for (const file of listChapters(join(root, "notebooks"))) {
+    const module = await moduleOf(file, wanted, root);
+    if (module) put(`lib/${module.name}.ts`, module.text);
   }
-  for (const file of [...files, ...given]) {
-    const notebook = readNotebook(file);
-    if (kind === "nbgrader") {
-      put(`source/${nameOf(file)}/${basename(file)}`, formatNotebook(nbgraderSource(notebook)));
-    } else if (kind === "teacher" || given.includes(file)) {
-      put(`notebooks/${basename(file)}`, formatNotebook(notebook));
-    } else put(`notebooks/${basename(file)}`, formatNotebook(learnerNotebook(file, notebook)));
-  }
-  const there = (path: string) => all.has(path) || existsSync(join(to, path));
-  put("lib/mod.ts", moduleList(Deno.readTextFileSync(join(root, "lib/mod.ts")), there));
+  for (const file of [...files, ...given]) put(...notebookOf(file, wanted));
+  const isThere = (path: string) => all.has(path) || existsSync(join(to, path));
+  put("lib/mod.ts", moduleList(Deno.readTextFileSync(join(root, "lib/mod.ts")), isThere));
   put("deno.json", settings(root));
-  put("README.md", readme(kind, [...assigned].sort(), files.map(nameOf)));
+  put("README.md", readme(kind, assignedIn(wanted), files.map(nameOf)));
   if (kind === "nbgrader") {
-    all.set(
-      "nbgrader_config.py",
-      Deno.readFileSync(join(root, "tools/homework/nbgrader_config.py")),
-    );
+    const config = "nbgrader_config.py";
+    all.set(config, Deno.readFileSync(join(root, "tools/homework", config)));
   }
   return all;
+}
+
+/** Names of the chapters that learners are to write, now and from earlier releases. */
+function assignedIn({ files, given, kind, before }: Wanted): string[] {
+  if (kind !== "learner") return [];
+  const names = new Set([...before?.assigned ?? [], ...files.map(nameOf)]);
+  given.forEach((file) => names.delete(nameOf(file)));
+  return [...names].sort();
+}
+
+/** What a chapter exports, for this folder: complete, or with stubs, or nothing at all. */
+async function moduleOf(
+  file: string,
+  wanted: Wanted,
+  root: string,
+): Promise<{ name: string; text: string } | undefined> {
+  const { files, given, kind } = wanted;
+  const notebook = readNotebook(file);
+  const chapter = readChapter(file, notebook);
+  if (!chapter) return undefined;
+  const complete = async () => ({ name: chapter.module, text: await moduleText(chapter, root) });
+  if (kind !== "learner" || given.includes(file)) return await complete();
+  if (files.includes(file)) {
+    const stubs = readChapter(file, learnerNotebook(file, notebook))!;
+    return { name: chapter.module, text: await moduleText(stubs, root) };
+  }
+  const isEarlier = isBefore(nameOf(file), [...files, ...given]);
+  return isEarlier && !assignedIn(wanted).includes(nameOf(file)) ? await complete() : undefined;
+}
+
+/** Path and text of a chapter's notebook in this folder. */
+function notebookOf(file: string, { given, kind }: Wanted): [path: string, text: string] {
+  const notebook = readNotebook(file);
+  if (kind === "nbgrader") {
+    const path = `source/${nameOf(file)}/${basename(file)}`;
+    return [path, formatNotebook(nbgraderSource(notebook))];
+  }
+  const isComplete = kind === "teacher" || given.includes(file);
+  const shown = isComplete ? notebook : learnerNotebook(file, notebook);
+  return [`notebooks/${basename(file)}`, formatNotebook(shown)];
 }
 
 /** Whether a chapter comes before one of those in the folder. */
@@ -215,20 +225,21 @@ const PROGRAMS = [
 
 /** What every folder gets, apart from chapters and their modules. */
 function houseFiles(root: string): string[] {
-  const house = ["engine", "notebook", "data"].flatMap((room) =>
-    filesBelow(join(root, "lib", room))
-  ).map((file) => relative(root, file).replaceAll("\\", "/"))
-    // Sources of the kernels in .wasm: needed to build them only.
-    .filter((path) => !path.startsWith("lib/engine/simd/assembly/"));
-  const assertions = filesBelow(join(root, "tools", "assert")).map((file) =>
-    relative(root, file).replaceAll("\\", "/")
+  const below = (folder: string) =>
+    filesBelow(join(root, folder)).map((file) => relative(root, file).replaceAll("\\", "/"));
+  const house = ["lib/engine", "lib/notebook", "lib/data"].flatMap(below);
+  const isSource = (path: string) => path.startsWith("lib/engine/simd/assembly/");
+  const code = house.filter((path) => path.endsWith(".ts") && !isSource(path));
+  const text = code.map((path) => Deno.readTextFileSync(join(root, path))).join("\n");
+  // Sources of the kernels in .wasm are needed to build them only, but for what the engine itself imports.
+  const needed = house.filter((path) =>
+    !isSource(path) || text.includes(`/assembly/${basename(path)}"`)
   );
+  const programs = imported([...PROGRAMS, "tools/homework/harness.ts"], root);
   const rest = ["deno.lock", "LICENSE", ".gitignore"].filter((path) =>
     existsSync(join(root, path))
   );
-  const sandbox = "tools/homework/harness.ts";
-  return [...new Set([...house, ...assertions, ...imported([...PROGRAMS, sandbox], root), ...rest])]
-    .sort();
+  return [...new Set([...needed, ...below("tools/assert"), ...programs, ...rest])].sort();
 }
 
 function filesBelow(folder: string): string[] {

@@ -26,7 +26,9 @@ interface Internals {
   computePassEncoder: GPUComputePassEncoder | null;
   commandQueueOwnedIds: WeakSet<object>;
   dispatchCountInPass: number;
-  activeTimers: { name: string; query: Promise<number> }[] | null;
+  activeTimers?: { name: string; query: Promise<number> }[] | null;
+  supportTimestampQuery: boolean;
+  querySet: GPUQuerySet | null;
   tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown }>;
   getQueryTime(): Promise<number>;
 }
@@ -108,11 +110,13 @@ export class GpuBackend extends WebGPUBackend {
       layout: pipeline.getBindGroupLayout(0),
       entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
     });
-    const pass = this.#pass();
+    const isTimed = Boolean(this.#inner.activeTimers) && this.#inner.supportTimestampQuery;
+    const pass = isTimed ? this.#timedPass() : this.#pass();
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
     pass.dispatchWorkgroups(...groups);
-    this.#count(shader.name);
+    if (isTimed) this.#stopTimer(shader.name);
+    this.#count();
   }
 
   /** Enough workgroups for `count`, spread over two dimensions where one is too small. */
@@ -188,12 +192,27 @@ export class GpuBackend extends WebGPUBackend {
     return this.#inner.computePassEncoder ??= this.#inner.commandEncoder!.beginComputePass();
   }
 
-  #count(name: string): void {
+  /** A pass of its own that writes down when it began and ended: how tfjs times a kernel. */
+  #timedPass(): GPUComputePassEncoder {
+    const inner = this.#inner;
+    const encoder = this.#encoder();
+    const querySet = inner.querySet ??= this.#gpu.createQuerySet({ type: "timestamp", count: 2 });
+    const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+    return inner.computePassEncoder = encoder.beginComputePass({ timestampWrites });
+  }
+
+  #stopTimer(name: string): void {
+    this.endComputePassEncoder();
+    this.#inner.activeTimers!.push({ name, query: this.#inner.getQueryTime() });
+  }
+
+  #count(): void {
     this.dispatches++;
-    if (++this.#inner.dispatchCountInPass < DISPATCHES_PER_SUBMIT) return;
+    if (++this.#inner.dispatchCountInPass < DISPATCHES_PER_SUBMIT || !this.#inner.commandEncoder) {
+      return;
+    }
     this.endComputePassEncoder();
     this.submitQueue();
-    void name;
   }
 
   #pipeline({ name, constants = {}, options = [] }: Shader): GPUComputePipeline {
