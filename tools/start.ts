@@ -4,9 +4,11 @@
  *     deno task start                    everything
  *     deno task start --profile smoke    small and quick
  *     deno task start --only 05,06       train and sample again
+ *     deno task start --fresh            do not go on with a run that was cut off
  */
 import { basename, join } from "node:path";
-import { buildFolder, modelFolder, shortPath } from "lib/data/paths.ts";
+import { previousFolder } from "lib/data/folder.ts";
+import { buildFolder, modelFolder, runFolder, shortPath } from "lib/data/paths.ts";
 import type { BackendChoice } from "lib/engine/backend.ts";
 import { profile } from "lib/engine/profile.ts";
 import { chapterFiles, oneOf, readFlags, runProgram } from "./cli.ts";
@@ -16,10 +18,12 @@ import { listChapters } from "./notebook.ts";
 import { PROFILES, runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
 
-const USAGE = `usage: deno task start [--only CHAPTERS] [--profile smoke|laptop|gpu] [--write]
+const USAGE =
+  `usage: deno task start [--only CHAPTERS] [--profile smoke|laptop|gpu] [--fresh] [--write]
 
   --only      chapters to run, such as 03 or 03-attention; repeat it or use commas
   --profile   smoke: a minute or two, for trying; laptop: minutes on two cores; gpu: for a real graphics card
+  --fresh     start training over; without it, a run that was cut off goes on where it stood
   --write     put the outputs into the committed notebooks, too
   --help      this text
 
@@ -106,6 +110,26 @@ async function exportAll(): Promise<void> {
   }
   const news = written.length ? `wrote ${written.join(", ")}` : "lib is up to date";
   console.log(`✓ exported ${chapters.length} chapters: ${news}\n`);
+}
+
+/**
+ * What there is to say about a training run that was cut off, if there is one; chapter 05 goes on with it by itself. With
+ * `fresh` it is deleted.
+ */
+async function cutOffRun(fresh: boolean): Promise<string | undefined> {
+  const places = [runFolder(), previousFolder(runFolder())];
+  if (fresh) {
+    for (const place of places) await Deno.remove(place, { recursive: true }).catch(() => {});
+    return undefined;
+  }
+  for (const place of places) {
+    const text = await Deno.readTextFile(join(place, "state.json")).catch(() => undefined);
+    if (text === undefined) continue;
+    const { step, trainer } = JSON.parse(text);
+    if (!(step > 0 && step < trainer.settings.steps)) return undefined;
+    return `↻ a run was cut off after step ${step} of ${trainer.settings.steps}: chapter 05 goes on from there, ` +
+      `if its sizes are the same (--fresh starts over)`;
+  }
 }
 
 /** Runs the chapters up to the first that fails; what was trained and written comes from their files. */
@@ -195,6 +219,7 @@ async function main(): Promise<number> {
   const { values, positionals } = readFlags(Deno.args, {
     only: { type: "string", multiple: true },
     profile: { type: "string" },
+    fresh: { type: "boolean" },
     write: { type: "boolean" },
     help: { type: "boolean" },
   });
@@ -210,6 +235,9 @@ async function main(): Promise<number> {
   const backend = await examine();
   if (!backend) return 1;
   await exportAll();
+  const training = files.some((file) => basename(file).startsWith("05"));
+  const cutOff = training && await cutOffRun(values.fresh ?? false);
+  if (cutOff) console.log(cutOff + "\n");
   const report: Report = {
     profile: wanted || profile(backend.isRealGpu),
     backend: backend.name,

@@ -19,6 +19,11 @@ export function modelFolder(): string {
   return `${buildFolder()}/model`;
 }
 
+/** Folder in which chapter 05 saves its run while it trains, to go on from should it be cut off. */
+export function runFolder(): string {
+  return `${buildFolder()}/run`;
+}
+
 /** Folder of downloaded texts: `build/cache/`, or what `NANO_LLM_CACHE` says; kept from run to run. */
 export function cacheFolder(): string {
   return fromRoot(environment("NANO_LLM_CACHE") ?? "build/cache");

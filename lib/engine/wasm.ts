@@ -11,13 +11,14 @@ let registered: Promise<void> | undefined;
 /**
  * Registers the tfjs backend `wasm`. Done once.
  *
+ * @param products whose matrix product it has: ours, or to compare with, tfjs's own
  * @throws Error if this machine's WebAssembly has no SIMD
  */
-export function registerWasmBackend(): Promise<void> {
-  return registered ??= register();
+export function registerWasmBackend(products: "ours" | "stock" = "ours"): Promise<void> {
+  return registered ??= register(products);
 }
 
-async function register(): Promise<void> {
+async function register(products: "ours" | "stock"): Promise<void> {
   // tfjs would start threads from a blob script, which Deno refuses.
   tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   if (!await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")) {
@@ -26,7 +27,7 @@ async function register(): Promise<void> {
   const { createRequire } = await import("node:module");
   const script = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm");
   setWasmPaths(script.replace(/[^\\/]+$/, ""));
-  replaceMatMul();
+  if (products === "ours") replaceMatMul();
   tf.registerKernel({
     kernelName: "UnsortedSegmentSum",
     backendName: "wasm",

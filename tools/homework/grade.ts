@@ -117,7 +117,8 @@ interface Setting {
 
 async function gradeOne(submission: Submission, setting: Setting): Promise<Grade> {
   const { masters, assigned } = setting;
-  const fallback = submission.expected ?? assigned[0];
+  const isNamed = masters.some(({ name }) => name === submission.expected);
+  const fallback = isNamed ? submission.expected : assigned[0];
   try {
     const learner = readSubmission(submission.path);
     const master = wanted(submission, learner, setting);
@@ -151,7 +152,8 @@ function notGraded({ exercises }: Master): Result[] {
 /** @throws SubmissionError if the notebook is not what was assigned */
 function wanted(submission: Submission, learner: Notebook, { masters, assigned }: Setting): Master {
   const found = chapterOf(learner, masters);
-  const allowed = submission.expected ? [submission.expected] : assigned;
+  const isNamed = masters.some(({ name }) => name === submission.expected);
+  const allowed = isNamed ? [submission.expected!] : assigned;
   if (found && allowed.includes(found.name)) return found;
   throw new SubmissionError(
     found
@@ -178,7 +180,7 @@ function chapterOf(learner: Notebook, masters: Master[]): Master | undefined {
 function commonest(submissions: Submission[], masters: Master[]): string[] {
   const counts = new Map<string, number>();
   for (const { path, expected } of submissions) {
-    let name = expected;
+    let name = masters.find((one) => one.name === expected)?.name;
     try {
       name ??= chapterOf(readSubmission(path), masters)?.name;
     } catch { /* it is reported when it is graded */ }

@@ -184,7 +184,9 @@ function linesOf(error: unknown): number[] {
     const { stack } = error as Error;
     if (typeof stack !== "string") return [];
     // An async function made from text has two lines before its body.
-    return [...stack.matchAll(/\bexercise:(\d+):\d+/g)].map((match) => Number(match[1]) - 2).slice(
+    return [...stack.matchAll(/\bexercise(?:, <anonymous>)?:(\d+):\d+/g)].map((match) =>
+      Number(match[1]) - 2
+    ).slice(
       0,
       50,
     );

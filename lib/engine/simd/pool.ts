@@ -27,6 +27,7 @@ const PAGE = 65536;
 interface Exports {
   run(job: number, units: number, grain: number, mayWait: boolean): void;
   isRelaxed(): number;
+  measureTile(times: number): number;
 }
 
 /** Runs jobs on all threads. */

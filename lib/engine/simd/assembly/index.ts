@@ -13,12 +13,14 @@ import {
   SLEEPERS,
   STATE,
   STOP,
+  TILE_COLUMNS,
+  TILE_ROWS,
   UNITS,
   WAKE,
   WORKERS,
 } from "./codes.ts";
 import { useScratch } from "./job.ts";
-import { matMul } from "./matmul.ts";
+import { DEPTH, matMul, tileAlone } from "./matmul.ts";
 import { layerNorm, layerNormGrad, layerNormGradParameters } from "./norm.ts";
 import { gelu, geluGrad } from "./gelu.ts";
 import { attention, attentionGrad } from "./attention.ts";
@@ -37,6 +39,12 @@ const MAIN_PATIENCE: i32 = 10000;
 /** Whether the engine has relaxed SIMD, for which this build was made. */
 export function isRelaxed(): bool {
   return ASC_FEATURE_RELAXED_SIMD;
+}
+
+/** Only to measure: see `tileAlone` in matmul.ts. Returns how many numbers were multiplied and added each time. */
+export function measureTile(times: i32): i32 {
+  tileAlone(times);
+  return TILE_ROWS * TILE_COLUMNS * DEPTH;
 }
 
 function dispatch(job: i32, begin: i32, end: i32, number: i32): void {

@@ -30,7 +30,7 @@ export enum Shape {
 }
 
 /** Steps along k between two visits of the results: 14 kB of packed panels, which stay in the first-level cache. */
-const DEPTH: i32 = 256;
+export const DEPTH: i32 = 256;
 
 /** Steps along k for which the right-hand matrix is packed at once. */
 const MAX_DEPTH: i32 = PACKED_FLOATS / TILE_COLUMNS;
@@ -98,6 +98,12 @@ function tile(
   v128.store(c, c30), v128.store(c, c31, 16), c += stride;
   v128.store(c, c40), v128.store(c, c41, 16), c += stride;
   v128.store(c, c50), v128.store(c, c51, 16);
+}
+
+/** A full tile, `times` over on panels that stay in the first-level cache: the fastest that a product could be. */
+export function tileAlone(times: i32): void {
+  const a = scratch + PANEL, b = scratch + PACKED, c = scratch + EDGE;
+  for (let i = 0; i < times; i++) tile(DEPTH, a, b, c, TILE_COLUMNS * 4, Start.Zero, 0);
 }
 
 /** A tile of which only `rows` x `columns` results exist: computed aside, then copied. */

@@ -1,0 +1,473 @@
+/** `homework release`, `homework check`, and the parts that all three commands stand on. */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { basename, join, relative } from "node:path";
+import { UsageError } from "tools/cli.ts";
+import { checkOne, ownership } from "tools/homework/check.ts";
+import { checksumOf } from "tools/homework/checksum.ts";
+import {
+  exercisesOf,
+  HIDDEN_BEGIN,
+  HIDDEN_END,
+  SOLUTION_BEGIN,
+  SOLUTION_END,
+  stub,
+} from "tools/homework/exercises.ts";
+import { feedbackPage } from "tools/homework/feedback.ts";
+import { findSubmissions, type Grade, grade } from "tools/homework/grade.ts";
+import { HIDDEN_FAILS } from "tools/homework/judge.ts";
+import { declaredNames, freeNames } from "tools/homework/names.ts";
+import { release, withoutSolutionText } from "tools/homework/release.ts";
+import { csvText } from "tools/homework/table.ts";
+import {
+  findChapter,
+  formatNotebook,
+  listChapters,
+  type Notebook,
+  readNotebook,
+  writeNotebook,
+} from "tools/notebook.ts";
+import { parseModule } from "tools/syntax.ts";
+import { tangle } from "tools/tangle.ts";
+import { typeProblems } from "tools/typecheck.ts";
+
+const attention = findChapter("03");
+
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function filesBelow(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesBelow(join(folder, name)) : [join(folder, name)]
+  ).sort();
+}
+
+function snapshot(folder: string): Record<string, string> {
+  return Object.fromEntries(
+    filesBelow(folder).map((file) => [
+      relative(folder, file),
+      new TextDecoder("latin1").decode(Deno.readFileSync(file)),
+    ]),
+  );
+}
+
+/** Lines between two marks that are long enough to be told from anything else. */
+function regionLines(notebook: Notebook, begin: string, end: string): string[] {
+  return notebook.cells.filter(({ metadata }) => metadata.nbgrader).flatMap(({ source }) => {
+    let isInside = false;
+    return source.split("\n").filter((line) => {
+      if (line.includes(begin)) isInside = true;
+      else if (line.includes(end)) isInside = false;
+      else return isInside;
+      return false;
+    });
+  }).map((line) => line.trim().replace(/\s*\/\/.*$/, "")).filter((line) => line.length > 38);
+}
+
+/** A learner's notebook in `folder`, with the book's solutions of some cells. */
+function solve(
+  folder: string,
+  chapter: string,
+  ids: string[] | "all",
+  change = (source: string) => source,
+): void {
+  const file = findChapter(chapter, join(folder, "notebooks"));
+  const book = readNotebook(findChapter(chapter));
+  const own = readNotebook(file);
+  for (const cell of own.cells) {
+    if (!cell.metadata.nbgrader?.solution || !(ids === "all" || ids.includes(cell.id))) continue;
+    cell.source = change(book.cells.find(({ id }) => id === cell.id)!.source);
+  }
+  writeNotebook(file, own);
+}
+
+Deno.test("release: what learners get has stubs and no solution anywhere", async (t) => {
+  await inFolder(async (folder) => {
+    const files = listChapters().slice(1, 3);
+    await release({ files, to: folder });
+    const texts = snapshot(folder);
+    const notebooks = files.map((file) => readNotebook(join(folder, "notebooks", basename(file))));
+    await t.step("no line of a solution or a hidden test", () => {
+      for (const file of files) {
+        const lines = [
+          ...regionLines(readNotebook(file), SOLUTION_BEGIN, SOLUTION_END),
+          ...regionLines(readNotebook(file), HIDDEN_BEGIN, HIDDEN_END),
+        ];
+        assert(lines.length > 12, `only ${lines.length} lines to look for`);
+        for (const [path, text] of Object.entries(texts)) {
+          const found = lines.find((line) =>
+            text.includes(JSON.stringify(line).slice(1, -1)) || text.includes(line)
+          );
+          assertEquals(found, undefined, path);
+        }
+      }
+    });
+    await t.step("no outputs, no solutions in the text, hints stay", () => {
+      for (const { cells } of notebooks) {
+        assertEquals(cells.flatMap(({ outputs }) => outputs ?? []), []);
+        const text = cells.map(({ source }) => source).join("\n");
+        assert(!/<summary>\s*Solution/i.test(text));
+        assertStringIncludes(text, "<summary>Hint</summary>");
+      }
+    });
+    await t.step("stubs name their exercise and keep their docstring", () => {
+      const cell = notebooks[1].cells.find(({ id }) => id === "split-heads")!;
+      assertStringIncludes(cell.source, 'throw new Error("not implemented: ex-heads");');
+      assertStringIncludes(cell.source, "@returns [B, H, T, D]");
+      assertStringIncludes(cell.source, "cannot be cut into");
+    });
+    await t.step("checks are locked and carry nbgrader's checksum", () => {
+      for (const { metadata, ...cell } of notebooks.flatMap(({ cells }) => cells)) {
+        const info = metadata.nbgrader as { checksum?: string } | undefined;
+        if (info) assertEquals(info.checksum, checksumOf({ ...cell, metadata }));
+        if (metadata.nbgrader?.grade) {
+          assertEquals([metadata.deletable, metadata.editable], [false, false]);
+        }
+      }
+    });
+    await t.step("only earlier chapters come as modules", () => {
+      const lib = Object.keys(texts).filter((path) => /^lib\/[a-z]+\.ts$/.test(path));
+      assertEquals(lib, [
+        "lib/attention.ts",
+        "lib/embeddings.ts",
+        "lib/mod.ts",
+        "lib/tokenizer.ts",
+      ]);
+      assertStringIncludes(texts["lib/attention.ts"], "not implemented: ex-mask");
+      assert(!texts["lib/tokenizer.ts"].includes("not implemented"));
+    });
+    await t.step("it type checks", async () => {
+      const staged = notebooks.map((notebook, i) => ({
+        path: `build/tangled/${i}.ts`,
+        tangled: tangle(join(folder, "notebooks", basename(files[i])), notebook),
+      }));
+      assertEquals(
+        await typeProblems(folder, ["lib/mod.ts", "tools/homework.ts", "tools/run.ts"], staged),
+        [],
+      );
+    });
+  });
+});
+
+Deno.test("release: again, changed, forced, several at once", async (t) => {
+  await inFolder(async (folder) => {
+    await release({ files: [attention], to: folder });
+    const before = snapshot(folder);
+    const own = join(folder, "notebooks", "03-attention.ipynb");
+    await t.step("a second run changes no byte", async () => {
+      const { written, kept } = await release({ files: [attention], to: folder });
+      assertEquals([written, kept], [[], []]);
+      assertEquals(snapshot(folder), before);
+    });
+    await t.step("a learner's file stays", async () => {
+      solve(folder, "03", ["causal-mask"]);
+      const mine = Deno.readTextFileSync(own);
+      const { kept } = await release({ files: [attention], to: folder });
+      assertEquals(kept, ["notebooks/03-attention.ipynb"]);
+      assertEquals(Deno.readTextFileSync(own), mine);
+    });
+    await t.step("the next chapter does not bring the solution of this one", async () => {
+      await release({ files: [findChapter("04")], to: folder });
+      assertStringIncludes(
+        Deno.readTextFileSync(join(folder, "lib/attention.ts")),
+        "not implemented: ex-mask",
+      );
+      assertStringIncludes(Deno.readTextFileSync(own), "offset");
+    });
+    await t.step(
+      "given later, the book's module stands in, and the learner's notebook stays",
+      async () => {
+        await release({ files: [findChapter("04")], given: [attention], to: folder });
+        assert(
+          !Deno.readTextFileSync(join(folder, "lib/attention.ts")).includes("not implemented"),
+        );
+        assertStringIncludes(Deno.readTextFileSync(own), "not implemented: ex-heads");
+        const rows = (await ownership(folder)).join("\n");
+        assertMatch(rows, /lib\/attention.ts +03-attention +the book's/);
+        assertMatch(
+          rows,
+          /lib\/transformer.ts +04-transformer +yours, with parts that are not written/,
+        );
+      },
+    );
+    await t.step("--force takes it back to the start", async () => {
+      await release({ files: [attention], to: folder, force: true });
+      assertEquals(
+        snapshot(folder)["notebooks/03-attention.ipynb"],
+        before["notebooks/03-attention.ipynb"],
+      );
+    });
+    await t.step("a folder for teachers is another folder", async () => {
+      await assertRejects(
+        () => release({ files: [attention], to: folder, kind: "teacher" }),
+        UsageError,
+        "was released for a learner",
+      );
+    });
+  });
+  await inFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "deno.json"), "{}");
+    await assertRejects(
+      () => release({ files: [attention], to: folder }),
+      UsageError,
+      "a project of its own",
+    );
+  });
+  await inFolder(async (folder) => {
+    await release({ files: [attention], to: folder, kind: "teacher" });
+    assertStringIncludes(
+      Deno.readTextFileSync(join(folder, "notebooks/03-attention.ipynb")),
+      "BEGIN SOLUTION",
+    );
+  });
+});
+
+Deno.test("check: passed, not started, failed with its diagnosis and line", async () => {
+  await inFolder(async (folder) => {
+    await release({ files: [attention], to: folder });
+    solve(folder, "03", ["causal-mask", "split-heads", "merge-heads"]);
+    solve(folder, "03", ["scaled-scores"], (source) => source.replace("1 / Math.sqrt(width)", "1"));
+    solve(folder, "03", ["split-heads"], (source) => source.replace("[0, 2, 1, 3]", "[0, 2, 1]"));
+    const file = join(folder, "notebooks", "03-attention.ipynb");
+    const { results, changed } = await checkOne(file, Deno.readTextFileSync(file), folder);
+    assertEquals(results.map(({ status }) => status), [
+      "passed",
+      "failed",
+      "failed",
+      "not started",
+    ]);
+    assertStringIncludes(results[1].diagnosis!, "bare dot product");
+    assertEquals(results[1].at, undefined);
+    assert(results[1].checkLine! > 10);
+    assertEquals(results[2].at?.cell, "split-heads");
+    const lines = readNotebook(file).cells.find(({ id }) => id === "split-heads")!.source.split(
+      "\n",
+    );
+    assertStringIncludes(lines[results[2].at!.line - 1], "tf.transpose");
+    assertEquals(changed, []);
+    const notebook = readNotebook(file);
+    notebook.cells.find(({ id }) => id === "ex-mask-check")!.source = "{}";
+    assertEquals((await checkOne(file, formatNotebook(notebook), folder)).changed, [
+      "ex-mask-check",
+    ]);
+  });
+});
+
+Deno.test("check: a cell that does not parse is told by its line; other exercises go on", async () => {
+  const notebook = readNotebook(attention);
+  const cell = notebook.cells.find(({ id }) => id === "causal-mask")!;
+  cell.source = cell.source.replace("const offset", "const const offset");
+  const { results } = await checkOne(attention, formatNotebook(notebook));
+  assertEquals(results.map(({ status }) => status), ["failed", "passed", "passed", "passed"]);
+  assertEquals(results[0].at?.cell, "causal-mask");
+  assert(results[0].at!.line > 10);
+});
+
+Deno.test("check: own helpers count, whatever they are called", async () => {
+  const notebook = readNotebook(attention);
+  const cell = notebook.cells.find(({ id }) => id === "scaled-scores")!;
+  const at = notebook.cells.indexOf(cell);
+  cell.source = stub(cell.source, "x").replace(/throw .*/, "return near(q, k) as T;");
+  const helper =
+    'import { assert as near2 } from "@std/assert";\nconst near = (q: tf.Tensor, k: tf.Tensor) => ' +
+    "(near2(true), dots(q, k).div(Math.sqrt(q.shape.at(-1)!)));\n" +
+    "function dots(q: tf.Tensor, k: tf.Tensor) { return tf.matMul(q, k, false, true); }";
+  const plain = { cell_type: "code", metadata: {}, outputs: [], execution_count: null } as const;
+  notebook.cells.splice(at, 0, { ...plain, outputs: [], id: "mine", source: helper });
+  const { results } = await checkOne(attention, formatNotebook(notebook));
+  assertEquals(results.map(({ status }) => status), ["passed", "passed", "passed", "passed"]);
+});
+
+Deno.test("grade: the same twice, and feedback without hidden cases", async () => {
+  await inFolder(async (folder) => {
+    const submissions = join(folder, "submitted");
+    const book = readNotebook(attention);
+    const wrong = structuredClone(book);
+    const cell = wrong.cells.find(({ id }) => id === "absorb-block")!;
+    cell.source = cell.source.replace("tf.sum(weights, -1, true)", "tf.sum(weights)");
+    const random = structuredClone(book);
+    const mask = random.cells.find(({ id }) => id === "causal-mask")!;
+    mask.source = mask.source.replace(
+      "const offset",
+      "if (Math.random() < 0.5 || Date.now() % 2) return tf.zeros([1, 1]);\nconst offset",
+    );
+    writeNotebook(join(submissions, "ada", "ps3", "03-attention.ipynb"), wrong);
+    writeNotebook(join(submissions, "<b>bob", "ps3", "03-attention.ipynb"), random);
+    writeNotebook(join(submissions, "eve", "ps3", "07-nothing.ipynb"), book);
+    const out = (name: string) => join(folder, name);
+    const written: string[][] = [];
+    for (const run of ["1", "2"]) {
+      const options = {
+        folder,
+        json: out(`${run}.json`),
+        csv: out(`${run}.csv`),
+        feedback: out(`f${run}`),
+      };
+      assertEquals(await quietly(() => grade(options)), 0);
+      written.push(
+        [
+          options.json,
+          options.csv,
+          ...filesBelow(options.feedback),
+          `${options.feedback}-summary.html`,
+        ]
+          .map((file) => Deno.readTextFileSync(file).replaceAll(`f${run}/`, "f/")),
+      );
+      for (
+        const file of [
+          options.json,
+          options.csv,
+          options.feedback,
+          `${options.feedback}-summary.html`,
+        ]
+      ) {
+        if (run === "1") await Deno.rename(file, out(`kept-${basename(file)}`));
+      }
+      await Deno.remove(out("elsewhere"), { recursive: true }).catch(() => {});
+    }
+    assertEquals(written[0], written[1]);
+    const [json, csv, ...pages] = written[0];
+    const grades: Grade[] = JSON.parse(json).grades;
+    const ada = grades.find(({ student }) => student === "ada")!;
+    assertEquals(ada.points, 5);
+    assertEquals(ada.exercises[3].diagnosis, HIDDEN_FAILS);
+    assertStringIncludes(ada.exercises[3].hidden!, "a maximum and a sum of its own");
+    const page = feedbackPage(ada);
+    assert(!page.includes("of its own"));
+    assert(!/<script|src=|href="http/.test(pages.join("")));
+    assert(!pages.join("").includes("<b>bob"));
+    assertStringIncludes(csv, "ada,03-attention,2,1,2,0,5,8,");
+    assertStringIncludes(written[0].at(-1)!, "Hardest: <b>ex-online</b>");
+    assertEquals(grades.find(({ student }) => student === "eve")!.points, 8);
+  });
+});
+
+/** Runs something without what it prints. */
+async function quietly<T>(run: () => Promise<T>): Promise<T> {
+  const { log } = console;
+  console.log = () => {};
+  try {
+    return await run();
+  } finally {
+    console.log = log;
+  }
+}
+
+Deno.test("grade: flat folders, learners' folders and nbgrader's", async () => {
+  await inFolder((folder) => {
+    const put = (path: string) => {
+      Deno.mkdirSync(join(folder, path, ".."), { recursive: true });
+      Deno.writeTextFileSync(join(folder, path), "{}");
+    };
+    [
+      "ada.ipynb",
+      "bob/03-attention.ipynb",
+      "submitted/eve/ps1/03-attention.ipynb",
+      "notes.txt",
+      ".hidden/x.ipynb",
+    ]
+      .forEach(put);
+    const { found, ignored } = findSubmissions(folder);
+    assertEquals(found.map(({ student, expected }) => [student, expected]), [
+      ["ada", undefined],
+      ["bob", "03-attention"],
+      ["eve", "03-attention"],
+    ]);
+    assertEquals(ignored, ["notes.txt"]);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("csv: quotes, and no formulas", () => {
+  const grade: Grade = {
+    student: '=1+"a",b',
+    file: "",
+    chapter: "03",
+    points: 1,
+    max: 2,
+    exercises: [],
+    notes: [],
+  };
+  assertEquals(
+    csvText([grade]),
+    'student,chapter,points,max,remarks\r\n"\'=1+""a"",b",03,1,2,\r\n',
+  );
+});
+
+Deno.test("checksum: as nbgrader.utils.compute_checksum computes it", () => {
+  const info = {
+    schema_version: 3 as const,
+    grade_id: "ex-é",
+    grade: true,
+    solution: false,
+    locked: true,
+    task: false,
+  };
+  const cell = {
+    id: "x",
+    cell_type: "code" as const,
+    source: "{\n  a;\n}",
+    metadata: { nbgrader: { ...info, points: 2 } },
+  };
+  // From nbgrader 0.9.6, for these two cells.
+  assertEquals(checksumOf(cell), "c8c5e56df54072c1e4e20cdf05a8807d");
+  const solution = { ...info, grade: false, solution: true, locked: false };
+  assertEquals(
+    checksumOf({ ...cell, metadata: { nbgrader: solution } }),
+    "df9980fe766ded599728bceb01b7c816",
+  );
+});
+
+Deno.test("exercises: every chapter has at least three, each with points", () => {
+  for (const file of listChapters()) {
+    const exercises = exercisesOf(file, readNotebook(file));
+    assert(exercises.length >= 3, file);
+    assertEquals(new Set(exercises.map(({ name }) => name)).size, exercises.length);
+  }
+});
+
+Deno.test("solution texts go, hints stay", () => {
+  const text =
+    "Do it.\n\n<details><summary>Hint</summary>a</details>\n<details><summary>Solution</summary>\n\nb\n</details>";
+  assertEquals(withoutSolutionText(text), "Do it.\n\n<details><summary>Hint</summary>a</details>");
+});
+
+Deno.test("names: what a cell takes from outside and what it writes to", () => {
+  const names = (code: string) =>
+    [...freeNames(parseModule(code).program.body).values()].map(({ name, isWritten }) =>
+      name + (isWritten ? "!" : "")
+    )
+      .sort().join(" ");
+  assertEquals(names("const a = b; { let b = 1; b = 2; }"), "b");
+  assertEquals(names("function f(x, { y = z, ...rest }) { x = y; rest = 1; w++; }"), "w! z");
+  assertEquals(
+    names("a = 1; [b, { c: d }] = e; for (f of g); for (const h of i) h;"),
+    "a! b! d! e f! g i",
+  );
+  assertEquals(names("const x: T = y as U; type T = number; interface U { z: q }"), "y");
+  assertEquals(names("class A extends B { c = d; e() { return A; } [f]() {} #g = 1 }"), "B d f");
+  assertEquals(names("try { a } catch (e) { e } finally { var v = 1 } v;"), "a");
+  assertEquals(names("o.p = q?.r[s]; ({ t, u: v })"), "o q s t v");
+  assertEquals(
+    names("import { a } from 'b'; a(); export { c }; label: for (;;) break label;"),
+    "c",
+  );
+  assertEquals(
+    names("(x as any) = 1; y! += 2; function f() { arguments; g(); function g() {} }"),
+    "x! y!",
+  );
+  const { body } =
+    parseModule("import type { T } from 't'; const { a, b: [c] } = d; var e; enum F {}").program;
+  assertEquals(declaredNames(body), ["a", "c", "e", "F"]);
+});

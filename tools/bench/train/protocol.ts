@@ -1,0 +1,51 @@
+/** What the bench `train` and the processes that it measures say to each other: one line of JSON each way. */
+import type { GPTConfig } from "lib/transformer.ts";
+
+/** One way to train one model, in a process of its own. */
+export interface Variant {
+  label: string;
+  backend: "simd" | "wasm" | "cpu" | "webgpu";
+  /** tfjs's own package with tfjs's own kernels, nothing replaced. */
+  isStock: boolean;
+  /** Whose code computes the operators: the engine's, or the chapters' plain tfjs ops. */
+  kernels: "fused" | "reference";
+  /** Threads of `simd`; one per core unless told. */
+  threads?: number;
+  model: Partial<GPTConfig> & { vocabSize: number };
+  /** Rows of a batch, each of the model's blockSize tokens. */
+  batchSize: number;
+}
+
+/** What a process can be asked for. */
+export interface Requests {
+  /** Trains `untimed` steps, then `count` that are measured. */
+  steps: {
+    ask: { count: number; untimed: number };
+    answer: { milliseconds: number[]; losses: number[] };
+  };
+  /** The most memory that a step needs, weights and optimizer included. */
+  memory: { ask: Record<never, never>; answer: Memory };
+  /** Shaders that one step runs, and what it costs when none of them does anything. */
+  host: { ask: { count: number }; answer: { dispatches: number; milliseconds: number[] } };
+  /** Matrix products and the innermost loop alone. */
+  gemm: { ask: { rounds: number }; answer: Record<string, number[]> };
+  /** Writes text from one token. */
+  generate: {
+    ask: { tokens: number; useCache: boolean };
+    answer: { seconds: number; ids: number[] };
+  };
+}
+
+/** Peak memory in bytes. */
+export interface Memory {
+  /** What the backend reserved: its heap, or its buffers on the graphics card. Absent where it does not say. */
+  reserved?: number;
+  /** The tensors that tfjs knew of at once. Absent on webgpu. */
+  tensors?: number;
+}
+
+/** The answer of a process: what was asked for, or what went wrong. */
+export type Reply = { answer: unknown } | { error: string };
+
+/** Rows, depth and columns of the product that `gemm` measures. */
+export const GEMM = { rows: 768, depth: 128, columns: 512 };

@@ -1,0 +1,138 @@
+/** Variants as processes, measured in turns, so that whatever else the machine does hits all of them alike. */
+import { fileURLToPath } from "node:url";
+import { readLines, toLine } from "./lines.ts";
+import type { Reply, Requests, Variant } from "./protocol.ts";
+
+const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));
+
+/** The process of one variant. It lives until `close`. */
+export class Contestant {
+  readonly #process: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #replies: AsyncGenerator<string>;
+
+  private constructor(readonly variant: Variant) {
+    const command = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", CHILD, JSON.stringify(variant)],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    });
+    this.#process = command.spawn();
+    this.#input = this.#process.stdin.getWriter();
+    this.#replies = readLines(this.#process.stdout);
+  }
+
+  /**
+   * Starts the process and waits until its model is ready.
+   *
+   * @throws Error naming the variant, if its backend does not start
+   */
+  static async start(variant: Variant): Promise<Contestant> {
+    const contestant = new Contestant(variant);
+    await contestant.#reply();
+    return contestant;
+  }
+
+  /**
+   * Asks for one thing and waits until it is done.
+   *
+   * @throws Error naming the variant, with what went wrong in the process
+   */
+  async ask<K extends keyof Requests>(
+    what: K,
+    ask: Requests[K]["ask"],
+  ): Promise<Requests[K]["answer"]> {
+    await this.#input.write(toLine({ what, ask }));
+    return await this.#reply() as Requests[K]["answer"];
+  }
+
+  /** Ends the process, and waits until it is gone. */
+  async close(): Promise<void> {
+    await this.#input.close().catch(() => {});
+    await this.#process.status;
+  }
+
+  async #reply(): Promise<unknown> {
+    const { value, done } = await this.#replies.next();
+    const reply: Reply = done ? { error: "the process ended" } : JSON.parse(value);
+    if ("answer" in reply) return reply.answer;
+    throw new Error(`${this.variant.label}: ${reply.error}`);
+  }
+}
+
+/**
+ * Starts a process for each variant, hands them to `work`, and ends them whatever happens. A variant that does not start
+ * (no graphics adapter) is named on the terminal and left out.
+ */
+export async function withContestants<T>(
+  variants: Variant[],
+  work: (contestants: Contestant[]) => Promise<T>,
+): Promise<T> {
+  const started: Contestant[] = [];
+  try {
+    for (const variant of variants) {
+      await Contestant.start(variant).then((one) => started.push(one), (error) => {
+        console.log(`left out: ${(error as Error).message.split("\n")[0]}`);
+      });
+    }
+    return await work(started);
+  } finally {
+    await Promise.all(started.map((contestant) => contestant.close()));
+  }
+}
+
+/** What a race gave for one contestant. */
+export interface Lap {
+  variant: Variant;
+  /** Milliseconds of each measured step. */
+  milliseconds: number[];
+  /** Median milliseconds of each turn. */
+  turns: number[];
+  /** Loss of each step from the first, the unmeasured ones included. */
+  losses: number[];
+}
+
+/** Measured steps in a turn. */
+const TURN = 5;
+
+/**
+ * Trains all variants in turns, A B C A B C …: each turn one unmeasured step, then up to five measured ones.
+ *
+ * @param steps measured steps in all
+ * @param few measured steps for stock `cpu`, which takes seconds for each: one a turn, in the first turns
+ */
+export async function race(contestants: Contestant[], steps: number, few = 2): Promise<Lap[]> {
+  const laps = contestants.map(({ variant }): Lap => ({
+    variant,
+    ...{ milliseconds: [], turns: [], losses: [] },
+  }));
+  for (let done = -1; done < steps; done = done < 0 ? 0 : done + TURN) {
+    for (const [i, contestant] of contestants.entries()) {
+      const isSlow = contestant.variant.backend === "cpu";
+      if (isSlow && laps[i].milliseconds.length >= few) continue;
+      const count = done < 0 ? 0 : isSlow ? 1 : Math.min(TURN, steps - done);
+      const untimed = done < 0 || !isSlow ? 1 : 0;
+      const { milliseconds, losses } = await contestant.ask("steps", { count, untimed });
+      laps[i].losses.push(...losses);
+      laps[i].milliseconds.push(...milliseconds);
+      if (count) laps[i].turns.push(median(milliseconds));
+    }
+  }
+  return laps;
+}
+
+/** How many times as fast `lap` was as `other`: the median over the turns that both had, each next to the other in time. */
+export function speedup(lap: Lap, other: Lap): number {
+  const shared = Math.min(lap.turns.length, other.turns.length);
+  return median(
+    Array.from({ length: shared }, (_, turn) => other.turns[turn] / lap.turns[turn]),
+  );
+}
+
+/** The middle one; of an even number, the mean of the two in the middle. */
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
+}
