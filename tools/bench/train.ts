@@ -2,14 +2,12 @@
  * How fast does it train? Every variant in a process of its own, all measured in turns; nanoGPT's size for a CPU.
  * What the figures mean and what they were: docs/performance.md.
  */
-import type { GPTConfig } from "lib/transformer.ts";
-import { parameterCount } from "lib/transformer.ts";
 import { flopsPerToken } from "lib/train.ts";
-import { gptConfig } from "lib/transformer.ts";
+import { type GPTConfig, gptConfig, parameterCount } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
 import { oneOf, positive, readFlags } from "../cli.ts";
 import { type Lap, median, race, speedup, withContestants } from "./train/race.ts";
-import { GEMM, type Memory, type Variant } from "./train/protocol.ts";
+import { GEMM, type Memory, type Requests, type Variant } from "./train/protocol.ts";
 
 /** What the list of benches says. */
 export const description =
@@ -127,7 +125,6 @@ async function gemm(size: Size): Promise<BenchRow[]> {
   const variant: Variant = { label: "gemm", backend: "simd", threads: 1, ...OURS, ...size };
   return await withContestants([variant], async ([contestant]) => {
     const speeds = await contestant.ask("gemm", { rounds: 60 });
-    const tile = median(speeds.tile);
     return Object.entries(speeds).map(([kind, values]) => ({
       label: kind === "tile"
         ? "the product's tile alone, one thread"
@@ -135,13 +132,15 @@ async function gemm(size: Size): Promise<BenchRow[]> {
       value: median(values),
       unit: "GF/s",
       // Round by round, because the clock of a shared machine is not steady.
-      ratio: kind === "tile" ? 1 : median(values.map((speed, i) => speed / speeds.tile[i])) || tile,
+      ratio: kind === "tile" ? 1 : median(values.map((speed, i) => speed / speeds.tile[i])),
     }));
   });
 }
 
 /** How long a text the bench writes, and how often each way. */
 const WRITE = { tokens: 256, times: 5 };
+
+type Written = Requests["generate"]["answer"];
 
 async function generation({ model, batchSize }: Size): Promise<BenchRow[]> {
   const variant: Variant = {
@@ -152,7 +151,7 @@ async function generation({ model, batchSize }: Size): Promise<BenchRow[]> {
     const write = (useCache: boolean) =>
       contestant.ask("generate", { tokens: WRITE.tokens, useCache });
     await write(true);
-    const cached = [], computed = [];
+    const cached: Written[] = [], computed: Written[] = [];
     for (let i = 0; i < WRITE.times; i++) {
       cached.push(await write(true));
       computed.push(await write(false));
