@@ -43,12 +43,20 @@ export async function toPng(svg: string, width = 1280): Promise<string> {
     fitTo: { mode: "width", value: width },
     font,
     background: "white",
+    imageRendering: 1, // the cells of a heat map keep their edges, and the file is a tenth
   });
   const image = drawing.render();
-  const png = image.asPng();
+  const bytes = image.asPng();
   image.free();
   drawing.free();
-  return png.toBase64();
+  return (await squeeze(bytes)).toBase64();
+}
+
+/** The same picture in fewer bytes: no transparency, every line stored in the way that suits it. */
+async function squeeze(bytes: Uint8Array): Promise<Uint8Array> {
+  const [{ PNG }, { Buffer }] = [await import("pngjs"), await import("node:buffer")];
+  const picture = PNG.sync.read(Buffer.from(bytes));
+  return PNG.sync.write(picture, { colorType: 2, filterType: -1, deflateLevel: 9 });
 }
 
 /** An SVG with its PNG and, for those who see neither, a sentence. */
