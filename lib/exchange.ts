@@ -14,16 +14,10 @@ import {
   readTensors,
   readTokenizerJSON,
 } from "./data/huggingface.ts";
-import {
-  encodeSafetensors,
-  type HostTensor,
-  requireWeights,
-  SafetensorsError,
-  type StoredTensor,
-} from "./data/safetensors.ts";
-import { Random } from "./engine/random.ts";
+import { encodeSafetensors, type HostTensor } from "./data/safetensors.ts";
 import { CharacterTokenizer, PATTERNS, Tokenizer, type TokenizerJSON } from "./tokenizer.ts";
-import { GPT, type GPTConfig, loadWeights, parameterShapes } from "./transformer.ts";
+import { gptFromWeights } from "./train.ts";
+import { type GPT, type GPTConfig, parameterShapes } from "./transformer.ts";
 
 /** A model and the tokenizer that gives it its ids. */
 export interface ModelAndTokenizer {
@@ -90,7 +84,10 @@ export async function importHuggingFace(
   }
   const weights = gpt2Weights(await readTensors(folder));
   try {
-    return { model: gptFromWeights({ ...shape, bias: true }, weights), tokenizer };
+    return {
+      model: gptFromWeights({ ...GPT2, ...shape, nKVHead: shape.nHead }, weights),
+      tokenizer,
+    };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new HuggingFaceError(`${folder}/config.json: ${error.message}`, { cause: error });
@@ -122,37 +119,8 @@ export async function exportGGUF(
   await replaceFile(file, encodeGGUF(keys, tensors));
 }
 
-/** Initial weights that are overwritten at once need no chance, and no time. */
-class Zeros extends Random {
-  override normals(length: number): Float32Array {
-    return new Float32Array(length);
-  }
-}
-
-/**
- * A GPT with given weights. All is checked before anything is allocated: a config that claims more than the weights hold is
- * refused.
- *
- * @throws SafetensorsError naming the tensor that is missing, unknown, or of a wrong type, shape or value
- * @throws RangeError if the config makes no sense, naming the field
- */
-export function gptFromWeights(
-  config: Partial<GPTConfig> & { vocabSize: number },
-  weights: Record<string, StoredTensor>,
-): GPT {
-  const table = "transformer.wte.weight";
-  const expected = `${config.vocabSize},${config.nEmbd}`;
-  if (weights[table] && `${weights[table].shape}` !== expected) {
-    throw new SafetensorsError(`shape must be [${expected}], got [${weights[table].shape}]`, table);
-  }
-  if (config.nLayer! > Object.keys(weights).length) {
-    throw new SafetensorsError("is missing", `transformer.h.${config.nLayer! - 1}.ln_1.weight`);
-  }
-  requireWeights(weights, parameterShapes(config));
-  const model = new GPT(config, new Zeros(0));
-  loadWeights(model, weights);
-  return model;
-}
+/** What all GPT-2s have in common. */
+const GPT2 = { bias: true, norm: "layer", activation: "gelu", position: "learned" } as const;
 
 /** @throws RangeError naming what a GPT-2 does not have */
 function requireGPT2(

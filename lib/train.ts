@@ -6,16 +6,24 @@
  *
  * @module train
  */
-// export: 0c21f62a, from notebooks/05-train.ipynb
+// export: 0465630f, from notebooks/05-train.ipynb
 
-import { dirname, join } from "node:path";
+import { findFolder, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
 import { Random, type RandomState } from "lib/engine/random.ts";
 import { operator, verifyOperators } from "lib/engine/ops.ts";
-import { decodeSafetensors, encodeSafetensors, type HostTensor } from "lib/data/safetensors.ts";
-import type { Parameters } from "lib/engine/parameters.ts";
-import { GPT, type GPTConfig, loadWeights } from "lib/transformer.ts";
+import {
+  encodeSafetensors,
+  type HostTensor,
+  readSafetensors,
+  requireWeights,
+  SafetensorsError,
+  type StoredTensor,
+} from "lib/data/safetensors.ts";
+import { Parameters } from "lib/engine/parameters.ts";
+import { GPT, type GPTConfig, loadWeights, parameterShapes } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
+import { replaceLostDevice } from "lib/engine/backend.ts";
 
 // cell: token-pack 49947010
 /** Token ids, packed. */
@@ -39,14 +47,11 @@ export function packTokens(ids: Iterable<number>, vocabSize: number): Tokens {
   return packed;
 }
 
-// cell: token-write 0b3da2b4
-/** Writes packed ids to a file: raw numbers, lowest byte first. Folders are made as needed. */
+// cell: token-write 08a540b8
+/** Writes packed ids to a file, whole or not at all: raw numbers, lowest byte first. Folders are made as needed. */
 export async function writeTokens(file: string, tokens: Tokens): Promise<void> {
-  await Deno.mkdir(dirname(file), { recursive: true });
-  await Deno.writeFile(
-    file,
-    new Uint8Array(tokens.buffer as ArrayBuffer, tokens.byteOffset, tokens.byteLength),
-  );
+  const { buffer, byteOffset, byteLength } = tokens;
+  await replaceFile(file, new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));
 }
 
 // cell: token-read e2d142f5
@@ -660,7 +665,7 @@ export interface TrainHistory {
   validation: { step: number; loss: number }[];
 }
 
-// cell: state-type b60dfac2
+// cell: state-type 30c35d00
 /** Everything a run must remember besides its tensors. JSON-safe. */
 export interface TrainerState {
   settings: TrainSettings;
@@ -669,8 +674,16 @@ export interface TrainerState {
   seconds: number;
   history: TrainHistory;
   random: { batches: RandomState; dropout: RandomState };
-  /** Length of the training text, to notice another one. */
+  /** Length and checksum of the training text, to notice another one. */
   trainTokens: number;
+  trainChecksum: number;
+}
+
+/** One number for a whole text: another one, almost surely, if a token differs (FNV-1a). */
+function checksum(tokens: Tokens): number {
+  let sum = 0x811c9dc5;
+  for (const token of tokens) sum = Math.imul(sum ^ token, 0x01000193);
+  return sum >>> 0;
 }
 
 // cell: checkpoint-types 3dcc7511
@@ -685,120 +698,192 @@ export interface CheckpointContents {
   state?: TrainerState;
 }
 
-// cell: checkpoint-save 63607985
+// cell: checkpoint-save 53a29e4f
+/** The files of a checkpoint; the first is in every one. */
+const CHECKPOINT_FILES = [
+  "model.safetensors",
+  "config.json",
+  "tokenizer.json",
+  "state.json",
+  "optimizer.safetensors",
+];
+
 /**
- * Saves a checkpoint, whole or not at all; it replaces the one that is there. Other files in the folder stay.
+ * Saves a checkpoint, whole or not at all; the one that was there before is kept as `<folder>.before`. Other files in the
+ * folder stay.
  *
- * @throws Error if the folder holds files, but no checkpoint
+ * @throws Error if the folder holds files, but no checkpoint; or if it cannot be written, saying why
+ * @throws SafetensorsError naming a weight that is not finite: a run that went wrong does not replace a good checkpoint
  */
 export async function saveCheckpoint(
   folder: string,
   { model, tokenizer, optimizer, state }: CheckpointContents,
 ): Promise<void> {
-  await requireReplaceable(folder);
-  const fresh = `${folder}.saving`;
-  await Deno.remove(fresh, { recursive: true }).catch(() => {});
-  await Deno.mkdir(fresh, { recursive: true });
-  const json = (name: string, value: unknown) =>
-    Deno.writeTextFile(join(fresh, name), JSON.stringify(value, null, 1) + "\n");
-  const tensors = (name: string, values: Record<string, HostTensor>) =>
-    Deno.writeFile(join(fresh, name), encodeSafetensors(values, { format: "pt" }));
   const weights: Record<string, HostTensor> = {};
   for (const [name, variable] of model.parameters.entries()) {
     weights[name] = await hostTensor(variable);
+    if (!weights[name].data.every(Number.isFinite)) {
+      throw new SafetensorsError("holds values that are not finite; nothing was saved", name);
+    }
   }
-  await tensors("model.safetensors", weights);
-  if (optimizer) await tensors("optimizer.safetensors", await optimizer.save());
-  await json("config.json", model.config);
-  await json("tokenizer.json", tokenizer.toJSON());
   const memory = optimizer && { steps: optimizer.steps, options: optimizer.options };
-  await json("state.json", {
-    step: state?.step ?? optimizer?.steps ?? 0,
-    optimizer: memory,
-    trainer: state,
+  const step = state?.step ?? optimizer?.steps ?? 0;
+  await replaceFolder(folder, CHECKPOINT_FILES, async (fresh) => {
+    const json = (name: string, value: unknown) =>
+      writeDurably(`${fresh}/${name}`, JSON.stringify(value, null, 1) + "\n");
+    const tensors = (name: string, values: Record<string, HostTensor>) =>
+      writeDurably(`${fresh}/${name}`, encodeSafetensors(values, { format: "pt" }));
+    await tensors("model.safetensors", weights);
+    if (optimizer) await tensors("optimizer.safetensors", await optimizer.save());
+    await json("config.json", model.config);
+    await json("tokenizer.json", tokenizer.toJSON());
+    await json("state.json", { step, optimizer: memory, trainer: state });
   });
-  await changePlaces(fresh, folder);
 }
 
-// cell: checkpoint-folders 15bbe8aa
-async function requireReplaceable(folder: string): Promise<void> {
-  const names = await namesIn(folder);
-  if (names.length > 0 && !names.includes("model.safetensors")) {
-    throw new Error(
-      `${folder} holds other files (${
-        names[0]
-      } …) and no checkpoint: save into a folder of its own`,
-    );
-  }
+// cell: checkpoint-type 2b1c04fe
+/** A checkpoint that is damaged; the message names the file and what is wrong. Bad tensors are a `SafetensorsError`. */
+export class CheckpointError extends Error {
+  /** This class's name, as error messages show it. */
+  override name = "CheckpointError";
 }
 
-// cell: checkpoint-swap 2dc1bc71
-async function changePlaces(fresh: string, folder: string): Promise<void> {
-  const before = `${folder}.before`;
-  await Deno.remove(before, { recursive: true }).catch(() => {});
-  const hadOne = await Deno.rename(folder, before).then(() => true, () => false);
-  await Deno.rename(fresh, folder);
-  if (!hadOne) return;
-  const written = ["optimizer.safetensors", ...await namesIn(folder)];
-  for (const name of await namesIn(before)) {
-    if (!written.includes(name)) await Deno.rename(join(before, name), join(folder, name));
-  }
-  await Deno.remove(before, { recursive: true });
-}
-
-// cell: names-in c5343292
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-// cell: checkpoint-type 23f34469
 /** A checkpoint in memory. */
 export interface Checkpoint extends CheckpointContents {
   /** How many steps the model was trained. */
   step: number;
 }
 
-// cell: checkpoint-load 9c35aa59
+// cell: from-weights e3247c91
+/** Initial weights that are overwritten at once need no chance, and no time. */
+class Zeros extends Random {
+  override normals(length: number): Float32Array {
+    return new Float32Array(length);
+  }
+}
+
+/**
+ * A GPT with given weights. All is checked before anything is allocated: a config that claims more than the weights hold is
+ * refused.
+ *
+ * @throws SafetensorsError naming the tensor that is missing, unknown, or of a wrong type, shape or value
+ * @throws RangeError if the config makes no sense, naming the field
+ */
+export function gptFromWeights(config: GPTConfig, weights: Record<string, StoredTensor>): GPT {
+  const { vocabSize, nEmbd, nLayer, nHead } = config;
+  const table = "transformer.wte.weight";
+  const found = weights[table]?.shape ?? [];
+  if (`${found}` !== `${vocabSize},${nEmbd}`) {
+    throw new SafetensorsError(`shape must be [${vocabSize},${nEmbd}], got [${found}]`, table);
+  }
+  if (nHead > nEmbd) throw new RangeError(`nHead must be at most nEmbd ${nEmbd}, got ${nHead}`);
+  if (nLayer > Object.keys(weights).length) {
+    throw new SafetensorsError("is missing", `transformer.h.${nLayer - 1}.ln_1.weight`);
+  }
+  requireWeights(weights, parameterShapes(config));
+  const model = new GPT(config, new Zeros(0));
+  loadWeights(model, weights);
+  return model;
+}
+
+// cell: checkpoint-load b6194d44
 /**
  * Loads a checkpoint.
  *
  * @param folder as given to `saveCheckpoint`
  * @param options withOptimizer: also what is needed to train on (twice the weights' memory)
- * @throws Error if there is none, naming the folder; or if a tensor is missing, unknown or of another shape, naming it
+ * @throws Error if there is none, naming the folder
+ * @throws CheckpointError, SafetensorsError or TokenizerFormatError if it is damaged, naming the file and what is wrong
  */
 export async function loadCheckpoint(
   folder: string,
   { withOptimizer = false }: { withOptimizer?: boolean } = {},
 ): Promise<Checkpoint> {
-  const at = await findCheckpoint(folder);
-  const json = async (name: string) => JSON.parse(await Deno.readTextFile(join(at, name)));
-  const tensors = async (name: string) =>
-    decodeSafetensors(await Deno.readFile(join(at, name))).tensors;
-  const model = new GPT(await json("config.json"));
-  loadWeights(model, await tensors("model.safetensors"));
-  const tokenizer = await loadTokenizer(join(at, "tokenizer.json"));
-  const { step, optimizer: memory, trainer: state } = await json("state.json");
+  const at = await findFolder(folder, CHECKPOINT_FILES[0]);
+  if (!at) throw new Error(`no checkpoint in ${folder}: chapter 05 saves one, run it first`);
+  const { tensors } = await readSafetensors(`${at}/model.safetensors`);
+  const tokenizer = await loadTokenizer(`${at}/tokenizer.json`);
+  const { step, optimizer: memory, trainer: state } = await readState(`${at}/state.json`);
+  const model = await readPart(`${at}/config.json`, (config) => {
+    return gptFromWeights(config as GPTConfig, tensors);
+  });
   if (!withOptimizer || !memory) return { model, tokenizer, step, state };
+  const moments = (await readSafetensors(`${at}/optimizer.safetensors`)).tensors;
+  requireWeights(moments, momentShapes(model));
   const optimizer = new AdamW(model.parameters, memory.options);
-  optimizer.load(await tensors("optimizer.safetensors"), memory.steps);
+  optimizer.load(moments, memory.steps);
   return { model, tokenizer, step, state, optimizer };
 }
 
-// cell: checkpoint-find 2b63cc8f
-async function findCheckpoint(folder: string): Promise<string> {
-  // A program that died while two folders changed places leaves the older one under its second name.
-  for (const place of [folder, `${folder}.before`]) {
-    if ((await namesIn(place)).includes("model.safetensors")) return place;
-  }
-  throw new Error(`no checkpoint in ${folder}: chapter 05 saves one, run it first`);
+function momentShapes({ parameters }: GPT): Record<string, number[]> {
+  return Object.fromEntries(
+    parameters.entries().flatMap((
+      [name, { shape }],
+    ) => [[`${name}.m`, shape], [`${name}.v`, shape]]),
+  );
 }
 
-// cell: train-step 00cf3505
+// cell: checkpoint-parts 732b477f
+/** What `read` makes of a JSON file; what goes wrong becomes a CheckpointError that names the file. */
+async function readPart<T>(file: string, read: (json: unknown) => T): Promise<T> {
+  try {
+    const json: unknown = JSON.parse(await Deno.readTextFile(file));
+    if (typeof json !== "object" || json === null) throw new RangeError("must hold an object");
+    return read(json);
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw error;
+    throw new CheckpointError(`${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** What is in state.json. */
+interface SavedState {
+  step: number;
+  optimizer?: { steps: number; options: AdamWOptions };
+  trainer?: TrainerState;
+}
+
+function readState(file: string): Promise<SavedState> {
+  return readPart(file, (json) => {
+    const { step, optimizer, trainer } = json as SavedState;
+    requireWhole({ step });
+    if (optimizer) {
+      requireWhole({ "optimizer.steps": optimizer.steps });
+      new AdamW(new Parameters(), optimizer.options); // throws where an option makes no sense
+    }
+    if (trainer) requireTrainerState(trainer);
+    return { step, optimizer, trainer };
+  });
+}
+
+function requireTrainerState(
+  { settings, step, seconds, history, random, trainTokens }: TrainerState,
+) {
+  trainSettings(settings); // throws where a setting makes no sense
+  requireWhole({ "trainer.step": step, "trainer.trainTokens": trainTokens });
+  if (!(seconds >= 0)) throw new RangeError(`trainer.seconds must not be negative, got ${seconds}`);
+  for (const name of ["loss", "learningRate", "gradientNorm"] as const) {
+    const { length } = history[name].filter(Number.isFinite);
+    if (length !== step) {
+      throw new RangeError(`history.${name} must hold ${step} numbers, has ${length}`);
+    }
+  }
+  if (!Array.isArray(history.validation)) throw new RangeError("history.validation must be a list");
+  for (const { generator } of [random.batches, random.dropout]) {
+    const isState = generator.length === 4 && generator.every(Number.isInteger);
+    if (!isState) throw new RangeError(`random must hold lists of 4 integers, got [${generator}]`);
+  }
+}
+
+function requireWhole(numbers: Record<string, number>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (!(Number.isSafeInteger(value) && value >= 0)) {
+      throw new RangeError(`${name} must be a whole number, got ${value}`);
+    }
+  }
+}
+
+// cell: train-step 6fadd5ed
 /** What a step needs to know besides the model and the batches. */
 export interface StepOptions {
   learningRate: number;
@@ -808,10 +893,37 @@ export interface StepOptions {
   random?: Random;
 }
 
+/** Loss or gradient are no longer numbers. The weights are still as they were before the step, except on a graphics card. */
+export class DivergedError extends Error {
+  /** This class's name, as error messages show it. */
+  override name = "DivergedError";
+
+  /**
+   * @param step the step that failed, from 1
+   * @param learningRate what it was in that step
+   * @param found the value that is no number
+   * @param tensor the first tensor with such a value
+   */
+  constructor(
+    readonly step: number,
+    readonly learningRate: number,
+    found: string,
+    readonly tensor: string,
+  ) {
+    super(
+      `${found} at step ${step}, learning rate ${Number(learningRate.toPrecision(3))}; ` +
+        `the first bad tensor is ${tensor}. Try a lower learningRate, a longer warmup or a smaller clip. ` +
+        `What was saved before is untouched`,
+    );
+  }
+}
+
 /**
  * One step of training. Disposes of the batches.
  *
  * @returns mean loss and the length of the gradient before clipping, scalars that are still on the device
+ * @throws DivergedError, before anything moves, if one of the two is not finite; but not on the graphics card, where
+ *   looking would take longer than the step
  */
 export function trainStep(
   model: GPT,
@@ -822,12 +934,33 @@ export function trainStep(
   return tf.tidy(() => {
     const { loss, gradients } = lossAndGradients(model, batches, random);
     const norm = engineNorm(gradients);
+    if (tf.getBackend() !== "webgpu") {
+      const [found, length] = [loss.dataSync()[0], norm.dataSync()[0]];
+      if (!Number.isFinite(found + length)) {
+        const tensor = firstBad(model.parameters.entries(), gradients);
+        throw new DivergedError(optimizer.steps + 1, learningRate, badWords(found, length), tensor);
+      }
+    }
     optimizer.step(gradients, learningRate, { norm, limit: clip });
     return { loss, norm };
   });
 }
 
-// cell: trainer-reports 238a6979
+// cell: bad-tensor dd43c4f6
+/** Which tensor is the first to hold a value that is not finite: a weight, or else a gradient, or else the loss. */
+function firstBad(weights: [string, tf.Tensor][], gradients: Gradients): string {
+  const isBad = ([, tensor]: [string, tf.Tensor]) => !tensor.dataSync().every(Number.isFinite);
+  const weight = weights.find(isBad);
+  if (weight) return `the weight "${weight[0]}"`;
+  const gradient = Object.entries(gradients).find(isBad);
+  return gradient ? `the gradient of "${gradient[0]}"` : "the loss itself";
+}
+
+function badWords(loss: number, norm: number): string {
+  return Number.isFinite(loss) ? `the gradient's length is ${norm}` : `the loss is ${loss}`;
+}
+
+// cell: trainer-reports 1a44b751
 /** What `Trainer.run` tells about a step that was made. */
 export interface StepReport {
   /** How many steps are done. */
@@ -847,6 +980,8 @@ export interface RunOptions {
   until?: number;
   /** Asked before every step: true ends the run. */
   stop?: () => boolean;
+  /** Save a checkpoint here, after so many seconds (60 unless told) and when the run ends or is stopped. */
+  save?: { folder: string; everySeconds?: number };
   onStep?: (report: StepReport) => void | Promise<void>;
   onEvaluation?: (report: { step: number; loss: number }) => void | Promise<void>;
 }
@@ -865,7 +1000,7 @@ export interface TrainerOptions extends Partial<TrainSettings> {
   steps: number;
 }
 
-// cell: trainer c737b589
+// cell: trainer d2fb39de
 /**
  * Trains a GPT. The same seed gives the same run, and so does a run in two halves with a checkpoint between.
  *
@@ -881,6 +1016,7 @@ export class Trainer {
   #batches: BatchSampler;
   #dropout: Random;
   #seconds = 0;
+  #saved = ""; // where, and after which step
 
   /** @throws RangeError if a setting makes no sense, naming it */
   constructor(options: TrainerOptions) {
@@ -916,12 +1052,11 @@ export class Trainer {
         `the run was on a text of ${state.trainTokens} tokens, this one has ${texts.train.length}`,
       );
     }
+    if (checksum(texts.train) !== state.trainChecksum) {
+      throw new Error("the run was on another text of the same length");
+    }
     const trainer = new Trainer({ ...state.settings, ...texts, model, tokenizer, optimizer });
-    trainer.#history = structuredClone(state.history);
-    trainer.#seconds = state.seconds;
-    trainer.#dropout = Random.fromState(state.random.dropout);
-    const random = Random.fromState(state.random.batches);
-    trainer.#batches = new BatchSampler(texts.train, { ...state.settings, random });
+    trainer.#goOnFrom(state);
     return trainer;
   }
 
@@ -950,25 +1085,68 @@ export class Trainer {
    * Trains until the last step, until `stop` says so, or until the Stop button (SIGINT) is pressed.
    *
    * @returns whether it was stopped before `until`
-   * @throws Error if the loss is no longer a number
+   * @throws DivergedError if the loss is no longer a number, naming step, learning rate and tensor
    */
   async run(
-    { until = this.settings.steps, stop, onStep, onEvaluation }: RunOptions = {},
+    { until = this.settings.steps, stop, save, onStep, onEvaluation }: RunOptions = {},
   ): Promise<{ stopped: boolean }> {
     await verifyOperators();
     const button = listenForStop();
+    const { folder, everySeconds = 60 } = save ?? {};
+    let saved = performance.now();
     try {
+      if (folder && this.#saved !== `${folder} ${this.step}`) await this.save(folder); // to go back to, if need be
       if (this.step === 0) await this.#look(onEvaluation);
       while (this.step < until) {
-        if (button.pressed || stop?.()) return { stopped: true };
-        await this.#advance(until);
-        await onStep?.(this.#report());
-        if (this.#isLookDue()) await this.#look(onEvaluation);
+        if (button.pressed || stop?.()) break;
+        try {
+          await this.#advance(until);
+          await onStep?.(this.#report());
+          if (this.#isLookDue()) await this.#look(onEvaluation);
+          if (!folder || performance.now() - saved < 1000 * everySeconds) continue;
+          await this.save(folder);
+          saved = performance.now();
+        } catch (error) {
+          await this.#recover(error, folder);
+        }
       }
-      return { stopped: false };
+      if (folder) await this.save(folder);
+      return { stopped: this.step < until };
     } finally {
       button.release();
     }
+  }
+
+  /** After an error: if the graphics card was lost, goes back to the last checkpoint, on another device; else throws it again. */
+  async #recover(error: unknown, folder?: string): Promise<void> {
+    const choice = await replaceLostDevice();
+    if (!choice) throw error;
+    const lostAt = this.step;
+    if (!folder) {
+      throw new Error(
+        `the graphics card was lost after step ${lostAt}, and this run is saved nowhere: tell run() where to save`,
+        { cause: error },
+      );
+    }
+    const { model, optimizer, state } = await loadCheckpoint(folder, { withOptimizer: true });
+    for (const [name, weight] of model.parameters.entries()) {
+      this.model.parameters.get(name).assign(weight);
+    }
+    this.optimizer.load(await optimizer!.save(), optimizer!.steps);
+    optimizer!.dispose();
+    model.dispose();
+    this.#goOnFrom(state!);
+    console.log(
+      `the graphics card was lost after step ${lostAt}: going on from step ${this.step}, on ${choice.line}`,
+    );
+  }
+
+  #goOnFrom({ history, seconds, random, settings }: TrainerState): void {
+    this.#history = structuredClone(history);
+    this.#seconds = seconds;
+    this.#dropout = Random.fromState(random.dropout);
+    const batches = Random.fromState(random.batches);
+    this.#batches = new BatchSampler(this.#options.train, { ...settings, random: batches });
   }
 
   /** Makes one step, or on a graphics card several, and reads what they gave. */
@@ -987,18 +1165,29 @@ export class Trainer {
       })
     );
     const numbers = await readScalars(results.flatMap(({ loss, norm }) => [loss, norm]));
-    rates.forEach((rate, i) => this.#note(rate, numbers[2 * i], numbers[2 * i + 1]));
+    for (const [i, rate] of rates.entries()) {
+      await this.#note(rate, numbers[2 * i], numbers[2 * i + 1]);
+    }
     this.#seconds += (performance.now() - start) / 1000;
     await new Promise((resolve) => setTimeout(resolve)); // lets the Stop button be heard
   }
 
-  #note(learningRate: number, loss: number, gradientNorm: number): void {
+  async #note(learningRate: number, loss: number, gradientNorm: number): Promise<void> {
+    if (!Number.isFinite(loss + gradientNorm)) {
+      const step = this.step + 1;
+      throw new DivergedError(step, learningRate, badWords(loss, gradientNorm), await this.#bad());
+    }
     this.#history.loss.push(loss);
     this.#history.learningRate.push(learningRate);
     this.#history.gradientNorm.push(gradientNorm);
-    if (!Number.isFinite(loss)) {
-      throw new Error(`the loss is ${loss} at step ${this.step}: try a lower learningRate`);
+  }
+
+  /** On a graphics card the steps after the bad one have been made, too: the first weight that holds a bad value now. */
+  async #bad(): Promise<string> {
+    for (const [name, weight] of this.model.parameters.entries()) {
+      if (!(await weight.data()).every(Number.isFinite)) return `the weight "${name}"`;
     }
+    return "the loss itself";
   }
 
   *#draw(): Generator<Batch> {
@@ -1046,6 +1235,7 @@ export class Trainer {
       history: this.#history,
       random: { batches: this.#batches.options.random.state, dropout: this.#dropout.state },
       trainTokens: train.length,
+      trainChecksum: checksum(train),
     };
     await saveCheckpoint(folder, {
       model: this.model,
@@ -1053,6 +1243,7 @@ export class Trainer {
       optimizer: this.optimizer,
       state,
     });
+    this.#saved = `${folder} ${this.step}`;
   }
 }
 
@@ -1065,9 +1256,10 @@ async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
   return values;
 }
 
-// cell: stop-button 1fab2d84
+// cell: stop-button 5218eae3
 /** The Stop button of Jupyter, and Ctrl-C: both are the signal SIGINT. */
 function listenForStop(): { readonly pressed: boolean; release(): void } {
+  if (typeof Deno === "undefined") return { pressed: false, release: () => {} }; // a browser has no signals
   let pressed = false;
   const onStop = () => void (pressed = true);
   Deno.addSignalListener("SIGINT", onStop);
@@ -1077,6 +1269,49 @@ function listenForStop(): { readonly pressed: boolean; release(): void } {
     },
     release: () => Deno.removeSignalListener("SIGINT", onStop),
   };
+}
+
+// cell: continue 81ebc692
+/**
+ * The trainer of a run that may have been cut off: the one saved in `folder`, if that is unfinished and has the same model,
+ * settings and text; a new one otherwise.
+ *
+ * @param folder as given to `Trainer.run`'s `save`
+ * @param options tokenizer and all; the model's weights are replaced if the run goes on
+ */
+export async function continueRun(folder: string, options: TrainerOptions): Promise<Trainer> {
+  const fresh = new Trainer(options);
+  if (!await findFolder(folder, CHECKPOINT_FILES[0])) return fresh;
+  const checkpoint = await loadCheckpoint(folder, { withOptimizer: true });
+  const { state, model, tokenizer } = checkpoint;
+  const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const goesOn = state && checkpoint.optimizer && state.step < state.settings.steps &&
+    isSame(state.settings, fresh.settings) && isSame(model.config, options.model.config) &&
+    state.trainChecksum === checksum(options.train) && isSame(tokenizer, options.tokenizer);
+  const unused = goesOn ? fresh : checkpoint;
+  unused.optimizer?.dispose();
+  unused.model.dispose();
+  const { train, validation } = options;
+  return goesOn ? Trainer.resume(checkpoint, { train, validation }) : fresh;
+}
+
+// cell: start-width 5db2722f
+/** The width that GPT-2's first weights, of standard deviation 0.02, were made for. */
+const GPT2_WIDTH = 768;
+
+/**
+ * Makes the matrices of all blocks louder by √(768 / nEmbd), before training. The token table stays as it is, so the loss
+ * still starts near ln V.
+ *
+ * @returns the same model
+ */
+export function startForWidth(model: GPT): GPT {
+  const factor = Math.sqrt(GPT2_WIDTH / model.config.nEmbd);
+  for (const [name, weight] of model.parameters.entries()) {
+    if (!name.startsWith("transformer.h.") || weight.rank < 2) continue;
+    tf.tidy(() => weight.assign(weight.mul(factor)));
+  }
+  return model;
 }
 
 // cell: curves d80abab6

@@ -8,7 +8,8 @@
 import { resolve } from "node:path";
 import { chapterFiles, positive, readFlags, runProgram, suggest, UsageError } from "./cli.ts";
 import { check } from "./homework/check.ts";
-import { listChapters } from "./notebook.ts";
+import { readManifest } from "./homework/manifest.ts";
+import { listChapters, ROOT } from "./notebook.ts";
 
 const USAGE =
   `usage: deno task homework release [chapters…] --to FOLDER [--with CHAPTERS] [--solutions | --nbgrader] [--force]
@@ -41,7 +42,16 @@ async function main(): Promise<number> {
   throw new UsageError(`no command "${command}"${suggest(command, ["release", "check", "grade"])}`);
 }
 
+/** @throws UsageError in a released folder, which has neither solutions nor hidden tests */
+function needBook(command: string): void {
+  if (!readManifest(ROOT)) return;
+  throw new UsageError(
+    `"homework ${command}" works in the book's own folder; here there is "homework check"`,
+  );
+}
+
 async function releaseCommand(args: string[]): Promise<number> {
+  needBook("release");
   const flag = { type: "boolean", default: false } as const;
   const { values, positionals } = readFlags(args, {
     to: { type: "string" },
@@ -77,6 +87,7 @@ async function checkCommand(args: string[]): Promise<number> {
 }
 
 async function gradeCommand(args: string[]): Promise<number> {
+  needBook("grade");
   const text = { type: "string" } as const;
   const { values, positionals } = readFlags(args, {
     chapter: text,

@@ -253,4 +253,16 @@ export const attacks: Attack[] = [
     body: "return 1;",
     says: /Unexpected token/,
   },
+  {
+    name: "replaces the grader's own parts",
+    body: "$begin = $cell = () => {}; return tf.zeros([queries, keys]);",
+    says: /uses `\$begin`/,
+  },
+  { name: "grows without end", body: `return [${"1 + ".repeat(10_000)}1];`, says: /./ },
+  {
+    name: "wastes the parser's time",
+    top: `${"\n".repeat(40_000)}//| export${" ".repeat(5_000)}x`,
+    body: "return 1;",
+    says: /./,
+  },
 ];

@@ -29,6 +29,7 @@ import {
   formatNotebook,
   listChapters,
   type Notebook,
+  NotebookError,
   readNotebook,
   writeNotebook,
 } from "tools/notebook.ts";
@@ -272,6 +273,23 @@ Deno.test("check: a cell that does not parse is told by its line; other exercise
   assertEquals(results.map(({ status }) => status), ["failed", "passed", "passed", "passed"]);
   assertEquals(results[0].at?.cell, "causal-mask");
   assert(results[0].at!.line > 10);
+});
+
+Deno.test("check: a module of the learner's that cannot be loaded is said in words", async () => {
+  await inFolder(async (folder) => {
+    await release({ files: [findChapter("04")], to: folder });
+    const module = join(folder, "lib", "attention.ts");
+    Deno.writeTextFileSync(
+      module,
+      Deno.readTextFileSync(module).replace("export function", "function (("),
+    );
+    const file = join(folder, "notebooks", "04-transformer.ipynb");
+    await assertRejects(
+      () => checkOne(file, Deno.readTextFileSync(file), folder),
+      NotebookError,
+      "what the notebook imports cannot be loaded",
+    );
+  });
 });
 
 Deno.test("check: own helpers count, whatever they are called", async () => {

@@ -2,28 +2,26 @@
  * Does training work as well as elsewhere? nanoGPT's settings for a CPU, its text, its published loss.
  * https://github.com/karpathy/nanoGPT#i-only-have-a-macbook
  */
-import * as tf from "@tensorflow/tfjs";
-import { sinusoidalPositions } from "lib/embeddings.ts";
 import { useBackend } from "lib/engine/backend.ts";
 import { loadCorpus, splitCorpus } from "lib/data/corpus.ts";
 import { CharacterTokenizer } from "lib/tokenizer.ts";
-import { evaluate, packTokens, smooth, Trainer } from "lib/train.ts";
+import { evaluate, packTokens, smooth, startForWidth, Trainer } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
 import { oneOf, positive, readFlags, UsageError } from "../cli.ts";
 
 /** What the list of benches says. */
 export const description =
-  "validation loss at nanoGPT's shakespeare_char CPU settings [--text FILE] [--steps 2000] [--seed 1337] [--positions sinusoidal|random]";
+  "validation loss at nanoGPT's shakespeare_char CPU settings [--text FILE] [--steps 2000] [--seed 1337] [--start width|gpt2]";
 
 /** What nanoGPT's README quotes for these settings, nats per character. */
 const QUOTED = 1.88;
 
-/** What a plain PyTorch model with these settings reaches on the whole validation text (positions start random, seed 1). */
+/** What a plain PyTorch model with these settings reaches on the whole validation text (weights start as nanoGPT's, seed 1). */
 const PYTORCH = 1.9145;
 
-/** How the learned positions start. nanoGPT draws them at random; as waves they have less to learn in so short a run. */
-const STARTS = ["sinusoidal", "random"] as const;
+/** How loud the blocks' first weights are: as GPT-2's at its own width of 768, or 0.02 at any width, as nanoGPT's. */
+const STARTS = ["width", "gpt2"] as const;
 
 /** Steps between two lines of the curve. */
 const EVERY = 100;
@@ -34,13 +32,13 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
     text: { type: "string", default: "tinyshakespeare" },
     steps: { type: "string", default: "2000" },
     seed: { type: "string", default: "1337" },
-    positions: { type: "string", default: "sinusoidal" },
+    start: { type: "string", default: "width" },
   });
   const steps = positive("--steps", values.steps);
   console.log((await useBackend()).line);
   const { train, validation, vocabSize } = await characters(values.text);
   const model = new GPT({ vocabSize, nLayer: 4, nHead: 4, nEmbd: 128, blockSize: 64, bias: false });
-  if (oneOf("--positions", values.positions, STARTS) === "sinusoidal") startAsWaves(model);
+  if (oneOf("--start", values.start, STARTS) === "width") startForWidth(model);
   const trainer = new Trainer({
     ...{ model, train, validation, steps, batchSize: 12, seed: Number(values.seed) },
     ...{ learningRate: 1e-3, minLearningRate: 1e-4, warmup: Math.floor(steps / 20) },
@@ -49,11 +47,6 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
   console.log(`${train.length} characters, ${model.parameters.count} parameters, ${steps} steps`);
   await trainer.run({ onEvaluation: (look) => console.log(curveLine(look, trainer)) });
   return rowsOf(trainer, await evaluate(model, validation));
-}
-
-/** Gives the learned positions the waves of chapter 02 to start from, as loud as random ones (standard deviation 0.02). */
-function startAsWaves({ embeddings: { wpe }, config: { blockSize, nEmbd } }: GPT): void {
-  tf.tidy(() => wpe!.assign(sinusoidalPositions(blockSize, nEmbd).mul(0.02 * Math.SQRT2)));
 }
 
 /** The text in characters: the first 90 % to train on, the last 10 % to be tested on. */
@@ -93,7 +86,7 @@ function rowsOf({ history, step, tokensPerSecond, seconds }: Trainer, loss: numb
     { label: `train, mean of the last ${EVERY}`, value: smooth(history.loss, EVERY).at(-1)!, unit },
     { label: "validation, whole", value: loss, unit, ratio: loss / QUOTED },
     { label: "nanoGPT, quoted (20 random batches)", value: QUOTED, unit, ratio: 1 },
-    { label: "PyTorch, whole, random positions", value: PYTORCH, unit, ratio: PYTORCH / QUOTED },
+    { label: "PyTorch, whole, --start gpt2", value: PYTORCH, unit, ratio: PYTORCH / QUOTED },
     { label: "steps", value: step, unit: "steps" },
     { label: "training time", value: seconds, unit: "s" },
     { label: "training speed", value: tokensPerSecond, unit: "tokens/s" },

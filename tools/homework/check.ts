@@ -9,6 +9,7 @@ import { hasStub } from "./exercises.ts";
 import { judge, type Result } from "./judge.ts";
 import { fingerprint, readManifest } from "./manifest.ts";
 import { readOwnMaster } from "./program.ts";
+import { SandboxError } from "./sandbox.ts";
 import { parseSubmission, SubmissionError } from "./submission.ts";
 
 /**
@@ -64,7 +65,9 @@ export async function checkOne(
     ).map(({ id }) => id);
     return { results, changed };
   } catch (error) {
-    if (error instanceof SubmissionError) throw new NotebookError(file, error.message);
+    if (error instanceof SubmissionError || error instanceof SandboxError) {
+      throw new NotebookError(file, error.message);
+    }
     throw error;
   }
 }

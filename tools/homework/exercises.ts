@@ -90,5 +90,5 @@ export function stub(source: string, exercise: string): string {
 
 /** Whether a source still holds a stub, ours or nbgrader's. */
 export function hasStub(source: string): boolean {
-  return /^\s*throw new Error\("not implemented(: [\w-]+)?"\);?\s*$/m.test(source);
+  return /^[ \t]*throw new Error\("not implemented(: [\w-]+)?"\);?[ \t]*$/m.test(source);
 }

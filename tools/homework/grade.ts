@@ -6,7 +6,7 @@ import { duration, LiveLine } from "../terminal.ts";
 import { feedbackPage } from "./feedback.ts";
 import { judge, type Result, tampering } from "./judge.ts";
 import { type Master, readMaster } from "./program.ts";
-import { LIMITS, type Limits } from "./sandbox.ts";
+import { LIMITS, type Limits, SandboxError } from "./sandbox.ts";
 import { readSubmission, SubmissionError } from "./submission.ts";
 import { summaryPage } from "./summary.ts";
 import { csvText } from "./table.ts";
@@ -126,6 +126,7 @@ async function gradeOne(submission: Submission, setting: Setting): Promise<Grade
     const exercises = await judge(master, learner, options);
     return { ...summed(submission, master, exercises), notes: tampering(master, learner) };
   } catch (error) {
+    if (error instanceof SandboxError) throw error;
     const problem = error instanceof SubmissionError
       ? error.message
       : `it could not be graded: ${error instanceof Error ? error.message : error}`;
@@ -280,7 +281,9 @@ function pageNames(grades: Grade[]): string[] {
   });
 }
 
-function line({ student, chapter, points, max, exercises, notes, problem }: Grade): string {
+function line({ student: name, chapter, points, max, exercises, notes, problem }: Grade): string {
+  // deno-lint-ignore no-control-regex
+  const student = name.replace(/[\0-\x1f\x7f-\x9f]/g, "?");
   const each = exercises.map(({ exercise, points, max }) => `${exercise} ${points}/${max}`).join(
     ", ",
   );

@@ -359,6 +359,9 @@ export class Judge {
       );
     }
     for (const { name, isWritten, line } of freeNames(cell.statements).values()) {
+      if (/^\$(modules|cell|missing|begin)$/.test(name)) {
+        throw new CellProblem(`it uses \`${name}\`, which belongs to the grader.`, line);
+      }
       if (!isWritten || !(this.#declaredIn.has(name) || this.#imported.has(name))) continue;
       throw new CellProblem(`it assigns to \`${name}\`, which is not its own.`, line);
     }

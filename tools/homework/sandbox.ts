@@ -4,6 +4,11 @@ import { join } from "node:path";
 import { ROOT, writeWhole } from "../notebook.ts";
 import { NOT_LOCKED, type Order, PRINTED_TOO_MUCH, type Report } from "./harness.ts";
 
+/** The sandbox cannot be used at all: nobody's submission is to blame. */
+export class SandboxError extends Error {
+  override name = "SandboxError";
+}
+
 /** What one process may use. */
 export interface Limits {
   /** Processor seconds for one run. */
@@ -86,7 +91,7 @@ function prepare(modules: string[], root: string): Promise<string> {
   return known;
 }
 
-/** @throws Error with deno's message if a module or package cannot be had */
+/** @throws SandboxError with deno's message if a module or package cannot be had */
 async function fetched(entry: string, root: string): Promise<string> {
   const args = ["cache", "--quiet", "--config", join(root, "deno.json"), entry];
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -94,7 +99,10 @@ async function fetched(entry: string, root: string): Promise<string> {
     cwd: root,
     env: { NO_COLOR: "1" },
   }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr).trim());
+  if (!success) {
+    const message = new TextDecoder().decode(stderr).split("\nStack backtrace")[0].trim();
+    throw new SandboxError(`what the notebook imports cannot be loaded:\n${message}`);
+  }
   return entry;
 }
 
@@ -161,6 +169,9 @@ function start(entry: string, limits: Limits, root: string): Deno.ChildProcess {
       "run",
       "--quiet",
       "--no-prompt",
+      ...["read", "write", "net", "env", "run", "ffi", "sys", "import"].map((one) =>
+        `--deny-${one}`
+      ),
       "--no-remote",
       "--cached-only",
       "--no-lock",
@@ -311,7 +322,9 @@ async function readSome(stream: ReadableStream<Uint8Array>, watch: Watch): Promi
 }
 
 function reasonOf(status: Deno.CommandStatus, stderr: string, limits: Limits): string {
-  if (status.code === NOT_LOCKED) throw new Error(`the sandbox does not work here:\n${stderr}`);
+  if (status.code === NOT_LOCKED) {
+    throw new SandboxError(`the sandbox does not work here:\n${stderr}`);
+  }
   if (status.code === PRINTED_TOO_MUCH) {
     return `it printed more than ${limits.printed.toLocaleString("en")} characters`;
   }

@@ -5,6 +5,10 @@ import type { Cell, GradeInfo, Notebook } from "../notebook.ts";
 /** Files above this are not opened; a chapter with all its pictures has 2 MB. */
 export const MAX_FILE_BYTES: number = 100 * 2 ** 20;
 
+/** Characters of one cell, and of all code cells together, that are looked at; the book's longest cell has 10,000. */
+const MAX_CELL = 50_000;
+const MAX_CODE = 2_000_000;
+
 /** A submission that cannot be graded at all; the message is for its author. */
 export class SubmissionError extends Error {
   override name = "SubmissionError";
@@ -34,9 +38,7 @@ export function parseSubmission(text: string, name: string): Notebook {
     raw = JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {
     throw new SubmissionError(
-      `${name} is not a notebook: it is not valid JSON (${
-        (error as Error).message.slice(0, 120)
-      }).`,
+      `${name} is not a notebook: it is not valid JSON (${plain((error as Error).message)}).`,
     );
   }
   const cells = isRecord(raw) ? raw.cells : undefined;
@@ -47,7 +49,21 @@ export function parseSubmission(text: string, name: string): Notebook {
   const readable = cells.map((cell, index) => cellOf(cell, index, used)).filter((one) =>
     one !== undefined
   );
+  refuseTooMuchCode(readable);
   return { nbformat: 4, nbformat_minor: 5, metadata: {}, cells: readable };
+}
+
+function refuseTooMuchCode(cells: Cell[]): void {
+  const code = cells.filter(({ cell_type }) => cell_type === "code");
+  const long = code.find(({ source }) => source.length > MAX_CELL);
+  if (long) {
+    const size = long.source.length.toLocaleString("en");
+    throw new SubmissionError(
+      `cell "${long.id}" has ${size} characters; ${MAX_CELL.toLocaleString("en")} are allowed.`,
+    );
+  }
+  const all = code.reduce((sum, { source }) => sum + source.length, 0);
+  if (all > MAX_CODE) throw new SubmissionError(`its code has more than ${MAX_CODE / 1e6} MB.`);
 }
 
 function megabytes(bytes: number): string {
@@ -83,4 +99,10 @@ function gradeInfo(raw: unknown): GradeInfo | undefined {
     task: raw.task === true,
     ...typeof raw.points === "number" ? { points: raw.points } : {},
   };
+}
+
+/** A foreign text on one line of a terminal. */
+function plain(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\0-\x1f\x7f-\x9f]/g, " ").slice(0, 120);
 }

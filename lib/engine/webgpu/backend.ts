@@ -47,6 +47,7 @@ export class GpuBackend extends WebGPUBackend {
   readonly #tables = new Map<string, tf.TensorInfo>();
   readonly #uniforms = new Map<string, GPUBuffer>();
   #failure: Error | undefined;
+  #postponed: (() => void) | undefined;
   /** How many shaders were run since the backend was made, tfjs's included. */
   dispatches = 0;
 
@@ -89,27 +90,26 @@ export class GpuBackend extends WebGPUBackend {
   /**
    * Runs a shader.
    *
-   * @param tensors for its bindings 1, 2, …
+   * @param tensors for its bindings 1, 2, …; a missing one leaves its number out
    * @param uniforms for its binding 0
    * @param groups workgroups in x, y, z
    * @throws Error with the compiler's message and line, if the shader is not valid WGSL
    */
   dispatch(
     shader: Shader,
-    tensors: tf.TensorInfo[],
+    tensors: (tf.TensorInfo | undefined)[],
     uniforms: Uniforms,
     groups: [number, number?, number?],
   ): void {
     this.#throwFailure();
+    this.#catchUp();
     const pipeline = this.#pipeline(shader);
-    const buffers = [
-      this.#uniformBuffer(uniforms),
-      ...tensors.map((tensor) => this.bufferOf(tensor)),
-    ];
-    const bindGroup = this.#gpu.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    const entries = [{ binding: 0, resource: { buffer: this.#uniformBuffer(uniforms) } }];
+    tensors.forEach((tensor, i) => {
+      if (tensor) entries.push({ binding: i + 1, resource: { buffer: this.bufferOf(tensor) } });
     });
+    const layout = pipeline.getBindGroupLayout(0);
+    const bindGroup = this.#gpu.createBindGroup({ layout, entries });
     const isTimed = Boolean(this.#inner.activeTimers) && this.#inner.supportTimestampQuery;
     const pass = isTimed ? this.#timedPass() : this.#pass();
     pass.setPipeline(pipeline);
@@ -117,6 +117,26 @@ export class GpuBackend extends WebGPUBackend {
     pass.dispatchWorkgroups(...groups);
     if (isTimed) this.#stopTimer(shader.name);
     this.#count();
+  }
+
+  /**
+   * Has shaders run later, but before anything else is done on the device or read from it. The tensors they need must have been
+   * given to `bufferOf`.
+   */
+  postpone(work: () => void): void {
+    this.#catchUp();
+    this.#postponed = work;
+  }
+
+  #catchUp(): void {
+    const work = this.#postponed;
+    this.#postponed = undefined;
+    work?.();
+  }
+
+  /** How many tensors a shader can have at most. */
+  get mostTensors(): number {
+    return this.#gpu.limits.maxStorageBuffersPerShaderStage;
   }
 
   /** Enough workgroups for `count`, spread over two dimensions where one is too small. */
@@ -159,11 +179,20 @@ export class GpuBackend extends WebGPUBackend {
 
   override runWebGPUProgram(...args: Parameters<WebGPUBackend["runWebGPUProgram"]>): tf.TensorInfo {
     this.#throwFailure();
+    this.#catchUp();
     this.dispatches++;
     return super.runWebGPUProgram(...args);
   }
 
+  override submitQueue(): void {
+    this.#catchUp();
+    this.ensureCommandEncoderReady(); // what was caught up with may have been submitted by itself
+    this.endComputePassEncoder();
+    super.submitQueue();
+  }
+
   override read(dataId: object): Promise<tf.backend_util.BackendValues> {
+    this.#catchUp();
     return super.read(dataId).then((values) => {
       this.#throwFailure();
       return values;
@@ -182,6 +211,7 @@ export class GpuBackend extends WebGPUBackend {
   }
 
   #encoder(): GPUCommandEncoder {
+    this.#catchUp();
     this.ensureCommandEncoderReady();
     this.endComputePassEncoder();
     return this.#inner.commandEncoder!;

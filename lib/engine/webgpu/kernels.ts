@@ -1,6 +1,7 @@
 /** The fused kernels of `../kernels.ts` (the contract: shapes, attributes) for the backend `webgpu`, and its matrix product. */
 import * as tf from "@tensorflow/tfjs";
 import { KERNELS, rotaryTable } from "../kernels.ts";
+import { adamW } from "./adamw.ts";
 import type { GpuBackend, Uniforms } from "./backend.ts";
 
 type Inputs = Record<string, tf.TensorInfo>;
@@ -325,23 +326,8 @@ const FUSED: Record<string, Kernel> = {
     return norm;
   },
 
-  [KERNELS.adamW](gpu, { parameter, gradient, moment1, moment2, norm }, settings) {
-    const { learningRate, beta1, beta2, epsilon, weightDecay, step, clipNorm } = settings;
-    const size = sizeOf(parameter.shape);
-    const numbers = [
-      learningRate,
-      beta1,
-      beta2,
-      epsilon,
-      weightDecay,
-      1 - beta1 ** step,
-      1 - beta2 ** step,
-      clipNorm,
-    ];
-    const shader = { name: "adamw" as const, options: norm ? ["CLIP"] : [] };
-    const tensors = [parameter, moment1, moment2, gradient, ...(norm ? [norm] : [])];
-    gpu.dispatch(shader, tensors, [size, ...numbers.map(f32)], gpu.spread(Math.ceil(size / 256)));
-    for (const written of [parameter, moment1, moment2]) gpu.changed(written);
+  [KERNELS.adamW](gpu, inputs, settings) {
+    adamW(gpu, inputs, settings);
     return [];
   },
 };

@@ -118,8 +118,15 @@ export async function race(contestants: Contestant[], steps: number, few = 2): P
       laps[i].milliseconds.push(...milliseconds);
       if (count) laps[i].turns.push(median(milliseconds));
     }
+    console.log(turnLine(done, laps));
   }
   return laps;
+}
+
+function turnLine(done: number, laps: Lap[]): string {
+  if (done < 0) return `  warm: ${laps.map(({ variant }) => variant.label).join(", ")}`;
+  const times = laps.map(({ turns }) => (turns.at(-1) ?? NaN).toFixed(1)).join(", ");
+  return `  after ${done} steps: ${times} ms a step`;
 }
 
 /** How many times as fast `lap` was as `other`: the median over the turns that both had, each next to the other in time. */

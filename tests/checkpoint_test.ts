@@ -1,0 +1,317 @@
+/** Runs that are cut off, checkpoints that are damaged, losses that are no numbers. */
+import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import * as tf from "@tensorflow/tfjs";
+import fc from "fast-check";
+import { join } from "node:path";
+import { findFolder, previousFolder, replaceFile, replaceFolder } from "lib/data/folder.ts";
+import { SafetensorsError } from "lib/data/safetensors.ts";
+import { Random } from "lib/engine/random.ts";
+import { CharacterTokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
+import {
+  CheckpointError,
+  continueRun,
+  DivergedError,
+  loadCheckpoint,
+  packTokens,
+  saveCheckpoint,
+  Trainer,
+  type TrainerOptions,
+} from "lib/train.ts";
+import { GPT, type GPTConfig } from "lib/transformer.ts";
+import { testOnBackends } from "./support.ts";
+
+await tf.setBackend("cpu"); // what the tests without a backend of their own compute on
+
+const SPEECH = "the cat sat on the mat and the rat sat on the cat. ".repeat(20);
+const tokenizer = await CharacterTokenizer.train(SPEECH);
+const { vocabSize } = tokenizer;
+const train = packTokens(tokenizer.encode(SPEECH), vocabSize);
+
+const tiny = (more: Partial<GPTConfig> = {}) =>
+  new GPT({ vocabSize, blockSize: 8, nLayer: 1, nHead: 2, nEmbd: 8, ...more }, new Random(1));
+
+const options = (more: Partial<TrainerOptions> = {}): TrainerOptions => ({
+  model: tiny({ dropout: 0.1 }),
+  train,
+  tokenizer,
+  steps: 200,
+  batchSize: 2,
+  learningRate: 0.01,
+  ...more,
+});
+
+/** Runs `body` with a folder of its own, which is gone afterwards. */
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  await body(folder).finally(() => Deno.remove(folder, { recursive: true }));
+}
+
+// --- resuming
+
+testOnBackends("200 steps in one go are 100, a checkpoint and 100 more", async (backend) => {
+  await inFolder(async (folder) => {
+    const steps = backend === "cpu" || backend === "simd" ? 200 : 24; // the others are slow here
+    const make = () => options({ steps });
+    const whole = new Trainer(make()), cut = new Trainer(make());
+    await whole.run();
+    await cut.run({ until: steps / 2, save: { folder: join(folder, "run") } });
+    cut.optimizer.dispose();
+    cut.model.dispose();
+    const resumed = await continueRun(join(folder, "run"), make());
+    assertEquals(resumed.step, steps / 2);
+    await resumed.run();
+    const [ours, theirs] = [resumed.history.loss, whole.history.loss];
+    if (backend !== "webgpu") assertEquals(ours, theirs);
+    else ours.forEach((loss, i) => assertAlmostEquals(loss, theirs[i], 1e-4));
+  });
+});
+
+Deno.test("a run is saved every so often, and a finished one is not gone on with", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    const one = new Trainer(options({ steps: 6 }));
+    const saved: number[] = [];
+    await one.run({
+      save: { folder: run, everySeconds: 0 },
+      onStep: async () => {
+        const at = await loadCheckpoint(run).catch(() => undefined);
+        if (at) saved.push(at.step);
+      },
+    });
+    assertEquals(saved, [0, 1, 2, 3, 4, 5]); // seen at the end of the step after
+    assertEquals((await loadCheckpoint(run)).step, 6);
+    assertEquals((await loadCheckpoint(previousFolder(run))).step, 6);
+    assertEquals((await continueRun(run, options({ steps: 6 }))).step, 0);
+  });
+});
+
+Deno.test("only the same model, text, tokenizer and settings go on with a run", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    await new Trainer(options()).run({ until: 2, save: { folder: run } });
+    assertEquals((await continueRun(run, options())).step, 2);
+    const others: Partial<TrainerOptions>[] = [
+      { model: tiny({ nEmbd: 16 }) },
+      { learningRate: 0.02 },
+      { steps: 100 },
+      { train: train.subarray(0, 500) },
+      { train: train.toReversed() },
+      { tokenizer: new CharacterTokenizer(tokenizer.characters.toReversed()) },
+    ];
+    for (const other of others) {
+      assertEquals((await continueRun(run, options(other))).step, 0, Object.keys(other)[0]);
+    }
+    assertEquals((await continueRun(join(folder, "none"), options())).step, 0);
+    const checkpoint = await loadCheckpoint(run, { withOptimizer: true });
+    assertThrows(
+      () => Trainer.resume(checkpoint, { train: train.toReversed() }),
+      Error,
+      "another text of the same length",
+    );
+  });
+});
+
+Deno.test("stopping saves", async () => {
+  await inFolder(async (folder) => {
+    const one = new Trainer(options());
+    const { stopped } = await one.run({ stop: () => one.step === 3, save: { folder } });
+    assertEquals([stopped, (await loadCheckpoint(folder)).step], [true, 3]);
+  });
+});
+
+// --- losses that are no numbers
+
+testOnBackends(
+  "a loss that is no number names step, rate and tensor, and is not saved",
+  async (backend) => {
+    await inFolder(async (folder) => {
+      const run = join(folder, "run");
+      const one = new Trainer(options());
+      await one.run({ until: 20, save: { folder: run } });
+      const name = "transformer.h.0.mlp.c_fc.weight";
+      const weight = one.model.parameters.get(name);
+      weight.assign(weight.mul(NaN));
+      const error = await assertRejects(
+        () => one.run({ save: { folder: run } }),
+        DivergedError,
+        "the loss is NaN at step 21, learning rate 0.0",
+      );
+      // On a graphics card ten steps are made before their losses are read, and the NaN has spread.
+      if (backend !== "webgpu") assertEquals(error.tensor, `the weight "${name}"`);
+      assert(error.message.includes("Try a lower learningRate"), error.message);
+      assertEquals((await loadCheckpoint(run)).step, 20);
+      assertEquals(one.step, 20);
+    });
+  },
+);
+
+Deno.test("a gradient that overflows is caught before the weights move", async () => {
+  const model = tiny();
+  const table = model.parameters.get("transformer.wte.weight");
+  table.assign(table.mul(1e25));
+  const before = await table.data();
+  const error = await assertRejects(() => new Trainer(options({ model })).run(), DivergedError);
+  assert(/at step 1, learning rate/.test(error.message), error.message);
+  assertEquals(await table.data(), before);
+});
+
+// --- what is on the disk
+
+Deno.test("a save that fails leaves what was there, and says why", async () => {
+  await inFolder(async (parent) => {
+    const folder = join(parent, "model");
+    await saveCheckpoint(folder, { model: tiny(), tokenizer });
+    const failing = {
+      toJSON: () => ({
+        get model() {
+          throw new Error("no space left");
+        },
+      }),
+    };
+    await assertRejects(
+      () => saveCheckpoint(folder, { model: tiny(), tokenizer: failing as never }),
+      Error,
+      `cannot save into ${folder}: no space left; what was saved before is untouched`,
+    );
+    await loadCheckpoint(folder);
+    assertEquals([...Deno.readDirSync(parent)].map(({ name }) => name), ["model"]);
+  });
+});
+
+Deno.test("the last two are kept, with files of the reader's own", async () => {
+  await inFolder(async (parent) => {
+    const folder = join(parent, "kept");
+    const save = (text: string) =>
+      replaceFolder(folder, ["a"], (fresh) => Deno.writeTextFile(join(fresh, "a"), text));
+    const read = (place: string, name: string) => Deno.readTextFile(join(place, name));
+    await save("1");
+    await Deno.writeTextFile(join(folder, "notes"), "mine");
+    await Deno.mkdir(join(folder, "deep"));
+    await Deno.writeTextFile(join(folder, "deep", "notes"), "mine, too");
+    await save("2");
+    await save("3");
+    assertEquals([await read(folder, "a"), await read(previousFolder(folder), "a")], ["3", "2"]);
+    assertEquals(await read(folder, "notes"), "mine");
+    assertEquals(await read(folder, "deep/notes"), "mine, too");
+    // died between the two renames: nothing is where it should be, and the next save must not lose what there is
+    await Deno.rename(folder, `${folder}.saving`);
+    assertEquals(await findFolder(folder, "a"), previousFolder(folder));
+    await assertRejects(() =>
+      replaceFolder(folder, ["a"], () => Promise.reject(new Error("again")))
+    );
+    assertEquals(await read((await findFolder(folder, "a"))!, "a"), "2");
+    await save("4");
+    assertEquals([await read(folder, "a"), await read(folder, "notes")], ["4", "mine"]);
+  });
+});
+
+Deno.test("a file that cannot be written is named, and leaves no rest", async () => {
+  await inFolder(async (folder) => {
+    await Deno.mkdir(join(folder, "is-a-folder"));
+    await assertRejects(() => replaceFile(join(folder, "is-a-folder"), "x"), Error, "cannot write");
+    assertEquals([...Deno.readDirSync(folder)].length, 1);
+  });
+});
+
+Deno.test("a damaged checkpoint is loaded right or refused by a typed error", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    await new Trainer(options({ steps: 3 })).run({ save: { folder: run } });
+    const names = [...Deno.readDirSync(run)].map(({ name }) => name).sort();
+    const whole = await Promise.all(names.map((name) => Deno.readFile(join(run, name))));
+    const damage = fc.record({
+      which: fc.nat(names.length - 1),
+      at: fc.double({ min: 0, max: 0.999, noNaN: true }),
+      text: fc.constantFrom("9", "-", "999999999", "null", "{", "[]", "e9", '"', "\0", ""),
+      cut: fc.boolean(),
+    });
+    let refused = 0;
+    await fc.assert(
+      fc.asyncProperty(damage, async ({ which, at, text, cut }) => {
+        const file = join(run, names[which]);
+        const place = Math.floor(at * Math.min(whole[which].length, 3000));
+        const rest = whole[which].subarray(place + text.length);
+        const parts = [whole[which].subarray(0, place), new TextEncoder().encode(text)];
+        await Deno.writeFile(file, await bytesOf(cut ? parts : [...parts, rest]));
+        try {
+          const { model, optimizer } = await loadCheckpoint(run, { withOptimizer: true });
+          optimizer?.dispose();
+          model.dispose();
+        } catch (error) {
+          refused++;
+          const typed = [CheckpointError, SafetensorsError, TokenizerFormatError];
+          assert(typed.some((type) => error instanceof type), (error as Error).stack);
+        } finally {
+          await Deno.writeFile(file, whole[which]);
+        }
+      }),
+      { numRuns: 250 },
+    );
+    assert(refused > 120, `${refused} refused`);
+  });
+});
+
+async function bytesOf(parts: Uint8Array[]): Promise<Uint8Array> {
+  return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+}
+
+Deno.test("each part of a checkpoint that makes no sense is named", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    await new Trainer(options({ steps: 2 })).run({ save: { folder: run } });
+    const config = JSON.parse(await Deno.readTextFile(join(run, "config.json")));
+    const state = JSON.parse(await Deno.readTextFile(join(run, "state.json")));
+    const { trainer, optimizer } = state;
+    const cases: [string, unknown, string][] = [
+      ["config.json", [], "shape must be [undefined,undefined]"],
+      ["config.json", 3, "must hold an object"],
+      ["config.json", { ...config, nEmbd: 1e9 }, "shape must be"],
+      ["config.json", { ...config, nHead: 1e9 }, "nHead must be at most nEmbd 8"],
+      ["config.json", { ...config, nLayer: 1e9 }, "transformer.h.999999999.ln_1.weight"],
+      ["config.json", { ...config, nInner: 1e9 }, "mlp.c_fc.weight"],
+      ["config.json", { ...config, blockSize: 1e9 }, "transformer.wpe.weight"],
+      ["config.json", { ...config, more: 1 }, `no field "more"`],
+      ["state.json", { ...state, step: -1 }, "step must be a whole number, got -1"],
+      ["state.json", { ...state, optimizer: { ...optimizer, steps: 1.5 } }, "optimizer.steps"],
+      [
+        "state.json",
+        { ...state, optimizer: { ...optimizer, options: { betas: [1, 1], eps: 0 } } },
+        "betas",
+      ],
+      ["state.json", { ...state, trainer: { ...trainer, seconds: "x" } }, "trainer.seconds"],
+      ["state.json", { ...state, trainer: { ...trainer, history: {} } }, "state.json"],
+      [
+        "state.json",
+        { ...state, trainer: { ...trainer, settings: { steps: 0 } } },
+        "steps must be",
+      ],
+      [
+        "state.json",
+        { ...state, trainer: { ...trainer, random: { batches: { generator: [1] } } } },
+        "random",
+      ],
+    ];
+    for (const [name, json, message] of cases) {
+      const before = await Deno.readTextFile(join(run, name));
+      await Deno.writeTextFile(join(run, name), JSON.stringify(json));
+      await assertRejects(() => loadCheckpoint(run, { withOptimizer: true }), Error, message);
+      await Deno.writeTextFile(join(run, name), before);
+    }
+  });
+});
+
+Deno.test("weights that are no numbers never replace a good checkpoint", async () => {
+  await inFolder(async (folder) => {
+    const model = tiny();
+    await saveCheckpoint(join(folder, "model"), { model, tokenizer });
+    const name = "transformer.ln_f.weight";
+    model.parameters.get(name).assign(tf.fill([8], NaN));
+    const save = () => saveCheckpoint(join(folder, "model"), { model, tokenizer });
+    await assertRejects(
+      save,
+      SafetensorsError,
+      `tensor "${name}": holds values that are not finite`,
+    );
+    await loadCheckpoint(join(folder, "model"));
+  });
+});
