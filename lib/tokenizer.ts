@@ -120,9 +120,9 @@ function idOrder(id: number): number {
   return id < 256 ? STAND_INS[id].charCodeAt(0) : 256 + id;
 }
 
-// cell: patterns 9e56a1d8
+// cell: patterns ea7b178b
 /** The patterns that cut a text into words, as tiktoken and tokenizer.json write them. */
-export const PATTERNS = {
+export const PATTERNS: Readonly<Record<"gpt2" | "cl100k" | "o200k", string>> = {
   /** GPT-2 and GPT-3. */
   gpt2: String
     .raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
@@ -139,7 +139,7 @@ export const PATTERNS = {
       .raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?`,
     String.raw`\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
   ].join("|"),
-} as const;
+};
 
 // cell: compile ec59d0a6
 /**

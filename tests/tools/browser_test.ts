@@ -24,8 +24,8 @@ try {
 
 async function findBrowser(): Promise<string | undefined> {
   for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
-    const options = { args: ["--version"], stdout: "null", stderr: "null" } as const;
-    const found = await new Deno.Command(name, options).output().catch(() => undefined);
+    const command = new Deno.Command(name, { args: ["--version"] });
+    const found = await command.output().catch(() => undefined);
     if (found?.success) return name;
   }
 }

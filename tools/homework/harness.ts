@@ -156,13 +156,17 @@ async function defineCell(
     return await cell();
   } catch (error) {
     const why = `cell "${id}" failed when it was run: ${messageOf(error)}`;
-    return Object.fromEntries(names.map((name) => [name, missing(why)]));
+    const stack = stackOf(error);
+    return Object.fromEntries(names.map((name) => [name, missing(why, stack)]));
   }
 }
 
-function missing(why: string): () => never {
+/** Stands in for a name that a broken cell should have declared; `stack` says where it broke. */
+function missing(why: string, stack?: string): () => never {
   return function () {
-    throw new Error(why);
+    const error = new Error(why);
+    if (stack) error.stack = stack;
+    throw error;
   };
 }
 
@@ -179,18 +183,17 @@ function messageOf(error: unknown): string {
   }
 }
 
-function linesOf(error: unknown): number[] {
+function stackOf(error: unknown): string {
   try {
     const { stack } = error as Error;
-    if (typeof stack !== "string") return [];
-    // An async function made from text has two lines before its body.
-    return [...stack.matchAll(/\bexercise(?:, <anonymous>)?:(\d+):\d+/g)].map((match) =>
-      Number(match[1]) - 2
-    ).slice(
-      0,
-      50,
-    );
+    return typeof stack === "string" ? stack : "";
   } catch {
-    return [];
+    return "";
   }
+}
+
+function linesOf(error: unknown): number[] {
+  const places = stackOf(error).matchAll(/\bexercise(?:, <anonymous>)?:(\d+):\d+/g);
+  // An async function made from text has two lines before its body.
+  return [...places].map((match) => Number(match[1]) - 2).slice(0, 50);
 }

@@ -277,10 +277,10 @@ export class Judge {
         out.add(lines, origins);
       }
       const chosen = selected.statements.get(index);
-      if (chosen) out.addCell(cell.id, toJavaScript(only(cell, chosen)));
+      if (chosen) out.addCell(cell.id, only(cell, chosen));
     });
     out.add(["$begin();"]);
-    out.addCell(exercise.check, toJavaScript(withResult(code, check)));
+    out.addCell(exercise.check, withResult(code, check));
     return { body: out.lines.join("\n"), modules: [...modules], origins: out.origins };
   }
 
@@ -395,9 +395,11 @@ class Writer {
     this.origins.push(...origins);
   }
 
+  /** TypeScript of a cell. Where an enum or the like has moved its lines, they are not traced. */
   addCell(cell: string, code: string): void {
-    const lines = code.split("\n");
-    this.add(lines, lines.map((_, index) => ({ cell, line: index + 1 })));
+    const lines = toJavaScript(code).split("\n");
+    const isInPlace = lines.length === code.split("\n").length;
+    this.add(lines, lines.map((_, index) => isInPlace ? { cell, line: index + 1 } : undefined));
   }
 
   /** A learner's cell in braces; its names are handed on, or returned. */
@@ -408,7 +410,7 @@ class Writer {
     this.add([
       isLast ? `{ ${head}` : `const { ${all.join(", ")} } = await (async function () { ${head}`,
     ]);
-    this.addCell(id, toJavaScript(code));
+    this.addCell(id, code);
     this.add([`return { ${all.join(", ")} }; }${isLast ? "" : ").call(undefined);"}`]);
   }
 }

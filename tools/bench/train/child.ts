@@ -15,6 +15,9 @@ import type { Memory, Reply, Requests, Variant } from "./protocol.ts";
 
 /** Characters of the text that batches are cut from. */
 const TEXT = 200_000;
+
+/** Stands for a loss that is no number: JSON has no NaN. */
+const BROKEN = 1e30;
 const STEP = { learningRate: 1e-3, clip: 1 };
 
 type Answers = {
@@ -88,7 +91,7 @@ function answersOf(variant: Variant, training: Training): Answers {
       for (let i = 0; i < untimed + count; i++) all.push(await training.timedStep());
       return {
         milliseconds: all.slice(untimed).map(({ milliseconds }) => milliseconds),
-        losses: all.map(({ loss }) => loss),
+        losses: all.map(({ loss }) => Number.isFinite(loss) ? loss : BROKEN),
       };
     },
     memory: () => peakMemory(variant, training),

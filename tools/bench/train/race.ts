@@ -96,37 +96,41 @@ export interface Lap {
 /** Measured steps in a turn. */
 const TURN = 5;
 
+/** Milliseconds of a step from which a turn is one step, unmeasured ones left out. */
+const SLOW = 3000;
+
 /**
- * Trains all variants in turns, A B C A B C …: each turn one unmeasured step, then up to five measured ones.
+ * Trains all variants in turns, A B C A B C …: each turn one unmeasured step, then up to five measured ones. A variant that
+ * takes seconds for a step has one step a turn. Before the turns, two steps of each warm up.
  *
  * @param steps measured steps in all
- * @param few measured steps for stock `cpu`, which takes seconds for each: one a turn, in the first turns
  */
-export async function race(contestants: Contestant[], steps: number, few = 2): Promise<Lap[]> {
-  const laps = contestants.map(({ variant }): Lap => ({
-    variant,
-    ...{ milliseconds: [], turns: [], losses: [] },
-  }));
-  for (let done = -1; done < steps; done = done < 0 ? 0 : done + TURN) {
+export async function race(contestants: Contestant[], steps: number): Promise<Lap[]> {
+  const laps: Lap[] = [];
+  const isSlow: boolean[] = [];
+  for (const contestant of contestants) {
+    const { milliseconds, losses } = await contestant.ask("steps", { count: 2, untimed: 0 });
+    isSlow.push(milliseconds[1] > SLOW);
+    laps.push({ variant: contestant.variant, milliseconds: [], turns: [], losses });
+  }
+  for (let done = 0; done < steps; done += TURN) {
     for (const [i, contestant] of contestants.entries()) {
-      const isSlow = contestant.variant.backend === "cpu";
-      if (isSlow && laps[i].milliseconds.length >= few) continue;
-      const count = done < 0 ? 0 : isSlow ? 1 : Math.min(TURN, steps - done);
-      const untimed = done < 0 || !isSlow ? 1 : 0;
-      const { milliseconds, losses } = await contestant.ask("steps", { count, untimed });
+      const ask = isSlow[i]
+        ? { count: 1, untimed: 0 }
+        : { count: Math.min(TURN, steps - done), untimed: 1 };
+      const { milliseconds, losses } = await contestant.ask("steps", ask);
       laps[i].losses.push(...losses);
       laps[i].milliseconds.push(...milliseconds);
-      if (count) laps[i].turns.push(median(milliseconds));
+      laps[i].turns.push(median(milliseconds));
     }
-    console.log(turnLine(done, laps));
+    console.log(turnLine(laps));
   }
   return laps;
 }
 
-function turnLine(done: number, laps: Lap[]): string {
-  if (done < 0) return `  warm: ${laps.map(({ variant }) => variant.label).join(", ")}`;
-  const times = laps.map(({ turns }) => (turns.at(-1) ?? NaN).toFixed(1)).join(", ");
-  return `  after ${done} steps: ${times} ms a step`;
+function turnLine(laps: Lap[]): string {
+  const times = laps.map(({ variant: { label }, turns }) => `${label} ${turns.at(-1)!.toFixed(1)}`);
+  return `  ms a step: ${times.join(", ")}`;
 }
 
 /** How many times as fast `lap` was as `other`: the median over the turns that both had, each next to the other in time. */
