@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
-import { type LayerCache, type ModelCache } from "lib/attention.ts";
+import type { LayerCache, ModelCache } from "lib/attention.ts";
 import { Random } from "lib/engine/random.ts";
 import {
   gelu,

@@ -53,7 +53,9 @@ export function chooseThreads(wanted?: number): number {
 /** The build of the kernels that this engine understands. */
 async function loadKernels(): Promise<WebAssembly.Module> {
   for (const name of ["kernels.wasm", "kernels-plain.wasm"]) {
-    const bytes = await (await fetch(new URL(name, import.meta.url))).arrayBuffer();
+    const response = await fetch(new URL(name, import.meta.url));
+    if (!response.ok) throw new Error(`${name} could not be loaded: ${response.status}`);
+    const bytes = await response.arrayBuffer();
     if (WebAssembly.validate(bytes)) return await WebAssembly.compile(bytes);
   }
   throw new Error(

@@ -34,7 +34,7 @@ interface Internals {
 }
 
 /** tfjs submits this many dispatches at once; memory of disposed tensors is free again after that. */
-const DISPATCHES_PER_SUBMIT = 64;
+const DISPATCHES_PER_SUBMIT = 32;
 
 /** Uniform buffers are kept by content, up to this many. */
 const MOST_UNIFORMS = 2000;
@@ -48,6 +48,8 @@ export class GpuBackend extends WebGPUBackend {
   readonly #uniforms = new Map<string, GPUBuffer>();
   #failure: Error | undefined;
   #postponed: (() => void) | undefined;
+  /** While postponed work is recorded nothing is submitted: that would free the tensors of the rest of it. */
+  #isHeld = false;
   /** How many shaders were run since the backend was made, tfjs's included. */
   dispatches = 0;
 
@@ -131,7 +133,9 @@ export class GpuBackend extends WebGPUBackend {
   #catchUp(): void {
     const work = this.#postponed;
     this.#postponed = undefined;
+    this.#isHeld = true;
     work?.();
+    this.#isHeld = false;
   }
 
   /** How many tensors a shader can have at most. */
@@ -281,7 +285,7 @@ export class GpuBackend extends WebGPUBackend {
     const key = uniforms.map((value) => typeof value === "number" ? value : `f${value.f32}`).join();
     let buffer = this.#uniforms.get(key);
     if (buffer) return buffer;
-    if (this.#uniforms.size >= MOST_UNIFORMS) this.#forgetUniforms();
+    if (this.#uniforms.size >= MOST_UNIFORMS && !this.#isHeld) this.#forgetUniforms();
     const bytes = new DataView(new ArrayBuffer(Math.ceil(uniforms.length / 4) * 16));
     uniforms.forEach((value, i) => {
       if (typeof value === "number") bytes.setUint32(4 * i, value, true);
