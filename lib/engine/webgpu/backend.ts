@@ -34,7 +34,7 @@ interface Internals {
 }
 
 /** tfjs submits this many dispatches at once; memory of disposed tensors is free again after that. */
-const DISPATCHES_PER_SUBMIT = 32;
+const DISPATCHES_PER_SUBMIT = 64;
 
 /** Uniform buffers are kept by content, up to this many. */
 const MOST_UNIFORMS = 2000;
@@ -132,10 +132,14 @@ export class GpuBackend extends WebGPUBackend {
 
   #catchUp(): void {
     const work = this.#postponed;
+    if (!work) return;
     this.#postponed = undefined;
     this.#isHeld = true;
-    work?.();
-    this.#isHeld = false;
+    try {
+      work();
+    } finally {
+      this.#isHeld = false;
+    }
   }
 
   /** How many tensors a shader can have at most. */
@@ -242,9 +246,8 @@ export class GpuBackend extends WebGPUBackend {
 
   #count(): void {
     this.dispatches++;
-    if (++this.#inner.dispatchCountInPass < DISPATCHES_PER_SUBMIT || !this.#inner.commandEncoder) {
-      return;
-    }
+    const isFull = ++this.#inner.dispatchCountInPass >= DISPATCHES_PER_SUBMIT;
+    if (!isFull || this.#isHeld || !this.#inner.commandEncoder) return;
     this.endComputePassEncoder();
     this.submitQueue();
   }
