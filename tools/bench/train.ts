@@ -210,7 +210,11 @@ function growthRows(lap: Lap, memory: Memory, first: Lap): BenchRow[] {
   const operations = speed * flopsOf(model) / 1e9;
   const ratio = operations / (tokensPerSecond(first) * flopsOf(first.variant.model) / 1e9);
   return [
-    { label, value: speed, unit: "tokens/s" },
+    {
+      label: `${label} (median of ${lap.milliseconds.length} steps)`,
+      value: speed,
+      unit: "tokens/s",
+    },
     { label: `${label}: work`, value: operations, unit: "GFLOP/s", ratio },
     { label: `${label}: peak memory of a step`, value: memory.reserved! / 1e6, unit: "MB" },
   ];
