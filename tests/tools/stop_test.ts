@@ -7,10 +7,10 @@ Deno.test({
   ignore: Deno.build.os === "windows",
   fn: async () => {
     const program = `
-        import * as tf from "@tensorflow/tfjs";
-        import "@tensorflow/tfjs-backend-cpu";
+        import { useBackend } from "lib/engine/backend.ts";
         import { Trainer } from "lib/train.ts";
         import { GPT } from "lib/transformer.ts";
+        await useBackend("cpu");
         const model = new GPT({ vocabSize: 4, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 });
         const train = Uint16Array.from({ length: 50 }, (_, i) => i % 4);
         const trainer = new Trainer({ model, train, steps: 5000, batchSize: 1 });

@@ -1,4 +1,5 @@
 /** Runs programs in a process that may do nothing, and watches its time, memory and output from outside. */
+import { existsSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ROOT, writeWhole } from "../notebook.ts";
@@ -174,7 +175,8 @@ function start(entry: string, limits: Limits, root: string): Deno.ChildProcess {
       ),
       "--no-remote",
       "--cached-only",
-      "--no-lock",
+      // Without the lock file, deno asks its cache which versions there are, and a cache that was filled by a lock does not know.
+      ...(existsSync(join(root, "deno.lock")) ? [] : ["--no-lock"]),
       "--no-check",
       "--config",
       join(root, "deno.json"),
