@@ -30,7 +30,7 @@ async function prepare(): Promise<Uint8Array[]> {
  * @param width of the picture in pixels; the height follows
  * @returns the PNG file's bytes in base64
  */
-export async function toPng(svg: string, width = 1280): Promise<string> {
+export async function toPng(svg: string, width = 960): Promise<string> {
   const fontBuffers = await (ready ??= prepare());
   const font = {
     fontBuffers,

@@ -34,7 +34,7 @@ function spellings(folder: string): string[] {
   return [`file://${url.startsWith("/") ? "" : "/"}${url}`, plain, plain.replaceAll("\\", "\\\\")];
 }
 
-/** Inside a path, `./` says nothing more: `/work/book/lib/x.ts` becomes `lib/x.ts`. */
+/** Inside a path, `./` says nothing more: a `./lib/x.ts` in it becomes `lib/x.ts`. */
 function replaceFolder(text: string, folder: string, short: string): string {
   const quoted = folder.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const pattern = new RegExp(`(?<![\\w~.-])${quoted}(?![\\w.-])([/\\\\]*)`, "g");
