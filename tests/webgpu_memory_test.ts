@@ -135,6 +135,20 @@ gpuTest("a tensor disposed while it is read gives what it held", async () => {
   tf.dispose([x, copy, other]);
 });
 
+gpuTest("bind groups that were made for nothing else do not pile up", async (gpu) => {
+  const x = tf.linspace(-3, 3, 9000);
+  const y = tf.engine().makeTensorFromTensorInfo(gpu.output([9000]));
+  const manager = gpu.bufferManager;
+  let most = 0;
+  for (let count = 1; count <= 4500; count++) {
+    gpu.dispatch({ name: "gelu", options: ["VALUE"] }, [y, x], [count], [1]);
+    most = Math.max(most, manager.getNumUsedBuffers());
+  }
+  assert(most < 3000, `${most} buffers were in use`);
+  assertAlmostEquals((await y.data())[0], -0.00363, 1e-4);
+  tf.dispose([x, y]);
+});
+
 /** One parameter of AdamW on the card, and the same in plain numbers. */
 function newParameter(size: number) {
   const values = [random.normals(size), random.normals(size)];
