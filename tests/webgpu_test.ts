@@ -21,14 +21,23 @@ import { gelu, layerNorm } from "lib/transformer.ts";
 const webgpu = (await availableBackends()).find(({ name }) => name === "webgpu")!;
 registerFusedGradients();
 
+/** One test with the shaders for graphics cards, and one with those for software adapters, whatever is here. */
 function testOnGpu(name: string, body: () => Promise<void>): void {
-  Deno.test({
-    name: `${name} [webgpu${webgpu.available ? "" : `: skipped, ${webgpu.why}`}]`,
-    ignore: !webgpu.available,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: body,
-  });
+  for (const isReal of [false, true]) {
+    const shaders = isReal ? "a card's shaders" : "a software adapter's";
+    Deno.test({
+      name: `${name} [webgpu, ${shaders}${webgpu.available ? "" : `: skipped, ${webgpu.why}`}]`,
+      ignore: !webgpu.available,
+      sanitizeOps: false,
+      sanitizeResources: false,
+      fn: async () => {
+        await tf.setBackend("webgpu");
+        const gpu = tf.backend() as GpuBackend, before = gpu.isReal;
+        Object.assign(gpu, { isReal });
+        await body().finally(() => Object.assign(gpu, { isReal: before }));
+      },
+    });
+  }
 }
 
 type Body = (...tensors: tf.Tensor[]) => tf.Tensor;
@@ -104,24 +113,26 @@ testOnGpu("linear, with and without bias, with the weight either way", async () 
   }
 });
 
-testOnGpu("matMul of every transposition, batched and broadcast, in either shader", async () => {
-  await tf.setBackend("webgpu");
-  const gpu = tf.backend() as unknown as { isReal: boolean };
-  const before = gpu.isReal;
-  for (const isReal of [false, true]) {
-    Object.assign(gpu, { isReal });
-    for (const [rows, depth, columns] of SIZES) {
-      for (const [ta, tb] of [[false, false], [false, true], [true, false], [true, true]]) {
-        const a = ta ? [depth, rows] : [rows, depth], b = tb ? [columns, depth] : [depth, columns];
-        const product: Body = (x, y) => tf.matMul(x, y, ta, tb);
-        await assertSame(product, product, [floats(2, ...a), floats(2, ...b)]);
-        // tfjs has no gradient where a batch is broadcast: values only, the GPU's against the CPU's.
-        const fixed: Body = (x) => product(x, tf.ones([1, ...b]));
-        await assertSame(fixed, fixed, [floats(3, ...a)]);
-      }
+testOnGpu("matMul of every transposition, batched and broadcast", async () => {
+  for (const [rows, depth, columns] of SIZES) {
+    for (const [ta, tb] of [[false, false], [false, true], [true, false], [true, true]]) {
+      const a = ta ? [depth, rows] : [rows, depth], b = tb ? [columns, depth] : [depth, columns];
+      const product: Body = (x, y) => tf.matMul(x, y, ta, tb);
+      await assertSame(product, product, [floats(2, ...a), floats(2, ...b)]);
+      // tfjs has no gradient where a batch is broadcast: values only, the GPU's against the CPU's.
+      const fixed: Body = (x) => product(x, tf.ones([1, ...b]));
+      await assertSame(fixed, fixed, [floats(3, ...a)]);
     }
   }
-  Object.assign(gpu, { isReal: before });
+});
+
+testOnGpu("sums over first, last and all dimensions, and of what was broadcast", async () => {
+  for (const [axis, keep] of [[0, false], [[0, 1], true], [[1, 2], false], [undefined, false]]) {
+    const sum: Body = (x) => tf.sum(x, axis as number | number[] | undefined, keep as boolean);
+    await assertSame(sum, sum, [floats(3, 5, 77)]);
+  }
+  await assertSame(tf.add as Body, tf.add as Body, [floats(3, 5, 70), floats(5, 70)]);
+  await assertSame(tf.add as Body, tf.add as Body, [floats(2, 333), floats(2, 333)]);
 });
 
 testOnGpu("layer norm", async () => {
@@ -167,7 +178,6 @@ testOnGpu("cross-entropy against the log of a softmax", async () => {
 });
 
 testOnGpu("the global norm of many tensors", async () => {
-  await tf.setBackend("webgpu");
   const parts = [floats(3, 5), floats(1), floats(40_000)];
   const norm = await fusedGlobalNorm(parts.map(({ data, shape }) => tf.tensor(data, shape))).data();
   const expected = Math.sqrt(
@@ -177,7 +187,6 @@ testOnGpu("the global norm of many tensors", async () => {
 });
 
 testOnGpu("AdamW in place, clipped, against the formula in double precision", async () => {
-  await tf.setBackend("webgpu");
   const settings = {
     learningRate: 0.01,
     beta1: 0.9,
@@ -210,7 +219,6 @@ testOnGpu("AdamW in place, clipped, against the formula in double precision", as
 });
 
 testOnGpu("NaN in, NaN out", async () => {
-  await tf.setBackend("webgpu");
   const bad = tf.tensor2d([[1, NaN, 2, 3]]);
   const one = tf.ones([4]);
   const results = [
@@ -229,13 +237,12 @@ testOnGpu("NaN in, NaN out", async () => {
 });
 
 testOnGpu("a shader that is not valid WGSL throws, with the line", async () => {
-  await tf.setBackend("webgpu");
   const gpu = tf.backend() as GpuBackend;
   const x = tf.ones([4]);
   await assertRejects(
     async () => {
       gpu.dispatch(
-        { name: "gelu", options: ["VALUE"], constants: { ROOT: 3 } },
+        { name: "gelu", options: ["VALUE"], constants: { ROOT: Number(gpu.isReal) } },
         [x, tf.ones([4])],
         [4],
         [1],
