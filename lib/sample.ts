@@ -6,11 +6,12 @@
  *
  * @module sample
  */
-// export: 2bf19d61, from notebooks/06-sample.ipynb
+// export: 3c62f8c4, from notebooks/06-sample.ipynb
 
 import { Random } from "lib/engine/random.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { LayerCache, ModelCache } from "lib/attention.ts";
+import { verifyOperators } from "lib/engine/ops.ts";
 
 // cell: greedy acb67cb9
 /**
@@ -281,29 +282,50 @@ export function sampleToken(logits: Float32Array, options: SampleTokenOptions = 
   return drawToken(candidates, options.random);
 }
 
-// cell: kv-cache a3599476
+// cell: kv-cache d1e8b4ff
 /** The keys and values of one layer, for every token so far. */
 class LayerKeysAndValues implements LayerCache {
-  #pair?: { k: tf.Tensor4D; v: tf.Tensor4D };
+  /** [B, Hkv, S, D]: the first `length` of the S rows of a head are filled. */
+  #rows?: { k: tf.Tensor4D; v: tf.Tensor4D };
+  #length = 0;
 
   get length(): number {
-    return this.#pair?.k.shape[2] ?? 0;
+    return this.#length;
   }
 
   append(k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D } {
-    const past = this.#pair; // [B, Hkv, T, D]
-    const grown = past
-      ? { k: tf.concat4d([past.k, k], 2), v: tf.concat4d([past.v, v], 2) } // [B, Hkv, T + new, D]
-      : { k: k.clone(), v: v.clone() };
-    this.clear();
+    this.#length += k.shape[2];
+    return this.#extend(this.#length - k.shape[2], k, v);
+  }
+
+  reserve(shape: [number, number, number, number]): { k: tf.Tensor4D; v: tf.Tensor4D } {
+    const [batch, heads, tokens, width] = shape;
+    const held = this.#length;
+    this.#length += tokens;
+    if (this.#rows && this.#rows.k.shape[2] >= this.#length) return this.#rows;
+    // Twice what is needed, so that a text that grows is copied a few times only.
+    const room = () => tf.zeros<tf.Rank.R4>([batch, heads, 2 * this.#length - held, width]);
+    return tf.tidy(() => this.#extend(held, room(), room()));
+  }
+
+  /** Puts rows after those of the first `held` tokens. */
+  #extend(held: number, k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D } {
+    const past = this.#rows;
+    const join = (old: tf.Tensor4D | undefined, more: tf.Tensor4D) =>
+      tf.tidy(() => {
+        if (!old) return more.clone();
+        return tf.concat4d([old.slice([0, 0, 0, 0], [-1, -1, held, -1]), more], 2); // [B, Hkv, held + new, D]
+      });
     // The model runs in a tf.tidy, which would free them at the end of this step.
-    this.#pair = { k: tf.keep(grown.k), v: tf.keep(grown.v) };
-    return this.#pair;
+    const rows = { k: tf.keep(join(past?.k, k)), v: tf.keep(join(past?.v, v)) };
+    if (past) tf.dispose([past.k, past.v]);
+    return this.#rows = rows;
   }
 
   clear(): void {
-    tf.dispose([this.#pair?.k, this.#pair?.v].filter((tensor) => tensor !== undefined));
-    this.#pair = undefined;
+    if (this.#rows) tf.dispose([this.#rows.k, this.#rows.v]);
+    this.#rows = undefined;
+    this.#length = 0;
   }
 }
 
@@ -387,7 +409,7 @@ export interface LanguageModel {
   forward(ids: tf.Tensor2D, options?: { cache?: ModelCache; lastOnly?: boolean }): tf.Tensor3D;
 }
 
-// cell: next-logits 254429a9
+// cell: next-logits bf1a9dbb
 /**
  * The model's scores for what follows a text. Of a text longer than the model's blockSize, it looks at the end.
  *
@@ -401,17 +423,18 @@ export async function nextLogits(
   ids: number[],
   cache?: KVCache,
 ): Promise<Float32Array> {
-  const { feed, restart } = idsToFeed(ids, cache?.length ?? 0, model.config.blockSize);
+  await verifyOperators();
+  const { vocabSize, blockSize } = model.config;
+  const { feed, restart } = idsToFeed(ids, cache?.length ?? 0, blockSize);
   if (restart) cache?.clear();
-  const last = tf.tidy(() => {
+  const logits = tf.tidy(() => {
     const input = tf.tensor2d(feed, [1, feed.length], "int32");
-    const logits = model.forward(input, { cache, lastOnly: true }); // [1, 1, V]
-    return logits.slice([0, logits.shape[1] - 1, 0], [1, 1, -1]).reshape([-1]); // [V]
+    return model.forward(input, { cache, lastOnly: true }); // [1, 1, V]
   });
   try {
-    return await last.data<"float32">();
+    return (await logits.data<"float32">()).slice(-vocabSize);
   } finally {
-    last.dispose();
+    logits.dispose();
   }
 }
 

@@ -4,6 +4,8 @@ const NAMES = [
   "adamw",
   "attention",
   "attention-grad",
+  "cache-rows",
+  "cached-attention",
   "column-sum",
   "cross-entropy",
   "cross-entropy-grad",
