@@ -85,20 +85,28 @@ export function temperedSoftmax(logits: Float32Array, temperature = 1): Float64A
   return weights.map((weight) => weight / total);
 }
 
-// cell: rank cb8aae27
+// cell: rank 5b3343f8
 /**
  * The tokens that may come next, the most likely first (equally likely ones by id). Tokens without any chance are
  * left out.
  *
  * @param logits [V]
  * @param temperature a finite number ≥ 0; at 0 there is one candidate
+ * @param most how many are needed: of a large vocabulary it takes long to sort all
+ * @returns at least `most` candidates, or all there are
  * @throws RangeError if the temperature or a logit is not allowed
  */
-export function rankTokens(logits: Float32Array, temperature = 1): Candidate[] {
+export function rankTokens(
+  logits: Float32Array,
+  temperature = 1,
+  most = Infinity,
+): Candidate[] {
   if (temperature === 0) return [{ id: greedyToken(logits), probability: 1 }];
   const probabilities = temperedSoftmax(logits, temperature);
+  // Plain numbers are sorted much faster than candidates: no candidate below this one is needed.
+  const bar = most < logits.length ? logits.toSorted()[logits.length - most] : -Infinity;
   return Array.from(probabilities, (probability, id) => ({ id, probability }))
-    .filter(({ probability }) => probability > 0)
+    .filter(({ id, probability }) => probability > 0 && logits[id] >= bar)
     .sort((a, b) => logits[b.id] - logits[a.id]);
 }
 
@@ -239,7 +247,7 @@ function checkNumbers(options: object, rules: Record<string, Rule>): void {
   }
 }
 
-// cell: next-token-candidates 5882a289
+// cell: next-token-candidates d37a0c33
 /**
  * The tokens that may be drawn under these options and their chances, the most likely first. The order of the steps
  * is Hugging Face's (transformers/generation/utils.py): repetition penalty, temperature, top-k, top-p, min-p.
@@ -254,7 +262,7 @@ export function nextTokenCandidates(
   checkNumbers(options, SAMPLING_RULES);
   const { temperature, topK, topP, minP, repetitionPenalty, previous = [] } = options;
   const scores = repetitionPenalty ? penalizeRepeats(logits, previous, repetitionPenalty) : logits;
-  let candidates = rankTokens(scores, temperature);
+  let candidates = rankTokens(scores, temperature, topK);
   if (topK !== undefined) candidates = keepTopK(candidates, topK);
   if (topP !== undefined) candidates = keepTopP(candidates, topP);
   if (minP !== undefined) candidates = keepMinP(candidates, minP);
