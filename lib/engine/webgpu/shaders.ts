@@ -1,4 +1,5 @@
 /** The shaders, each in a .wgsl file of its own beside this one. */
+import { libraryFile } from "../environment.ts";
 
 const NAMES = [
   "adamw",
@@ -26,7 +27,8 @@ export type ShaderName = typeof NAMES[number];
 
 /** Reads every shader's text. */
 export async function loadShaders(): Promise<Record<ShaderName, string>> {
+  const decoder = new TextDecoder();
   const load = async (name: ShaderName) =>
-    [name, await (await fetch(new URL(`${name}.wgsl`, import.meta.url))).text()] as const;
+    [name, decoder.decode(await libraryFile(new URL(`${name}.wgsl`, import.meta.url)))] as const;
   return Object.fromEntries(await Promise.all(NAMES.map(load))) as Record<ShaderName, string>;
 }
