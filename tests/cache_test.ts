@@ -63,8 +63,10 @@ for (const sizes of CASES) {
       if (!hasFusedKernels()) return;
       const random = new Random(5), columns = (heads + 2 * kvHeads) * width;
       const length = pieces.reduce((a, b) => a + b);
-      const rows = Array.from({ length: batch }, () =>
-        Array.from({ length }, () => [...random.normals(columns)]));
+      const rows = Array.from(
+        { length: batch },
+        () => Array.from({ length }, () => [...random.normals(columns)]),
+      );
       const room = () => tf.fill([batch, kvHeads, length + 3, width], NaN); // never read before it is written
       const cache = { k: room(), v: room() };
       let start = 0;
@@ -183,26 +185,29 @@ testOnBackends("whose code fills the cache may change from token to token", asyn
   }
 });
 
-testOnBackends("what the cache held is kept when it grows, and not shared by keys and values", async () => {
-  const cache = new KVCache({ nLayer: 1 }).layer(0);
-  const rows = (tokens: number) => tf.ones<tf.Rank.R4>([1, 1, tokens, 2]);
-  cache.append(rows(2).mul(3), rows(2).mul(4));
-  const first = cache.reserve!([1, 1, 1, 2]);
-  assertEquals(cache.length, 3);
-  await assertTensor(first.k.slice([0, 0, 0, 0], [1, 1, 2, 2]), [3, 3, 3, 3]);
-  await assertTensor(first.v.slice([0, 0, 0, 0], [1, 1, 2, 2]), [4, 4, 4, 4]);
-  const second = cache.reserve!([1, 1, 1, 2]);
-  assert(second.k === first.k, "there was room for it");
-  if (!hasFusedKernels()) return;
-  const fresh = new KVCache({ nLayer: 1 }).layer(0).reserve!([1, 1, 1, 2]);
-  fusedCachedAttention(tf.tensor3d([[[0, 0, 1, 2, 5, 6]]]), fresh, {
-    heads: 1,
-    start: 0,
-    rotary: false,
-  });
-  await assertTensor(fresh.k.slice([0, 0, 0, 0], [1, 1, 1, 2]), [1, 2]);
-  await assertTensor(fresh.v.slice([0, 0, 0, 0], [1, 1, 1, 2]), [5, 6]);
-});
+testOnBackends(
+  "what the cache held is kept when it grows, and not shared by keys and values",
+  async () => {
+    const cache = new KVCache({ nLayer: 1 }).layer(0);
+    const rows = (tokens: number) => tf.ones<tf.Rank.R4>([1, 1, tokens, 2]);
+    cache.append(rows(2).mul(3), rows(2).mul(4));
+    const first = cache.reserve!([1, 1, 1, 2]);
+    assertEquals(cache.length, 3);
+    await assertTensor(first.k.slice([0, 0, 0, 0], [1, 1, 2, 2]), [3, 3, 3, 3]);
+    await assertTensor(first.v.slice([0, 0, 0, 0], [1, 1, 2, 2]), [4, 4, 4, 4]);
+    const second = cache.reserve!([1, 1, 1, 2]);
+    assert(second.k === first.k, "there was room for it");
+    if (!hasFusedKernels()) return;
+    const fresh = new KVCache({ nLayer: 1 }).layer(0).reserve!([1, 1, 1, 2]);
+    fusedCachedAttention(tf.tensor3d([[[0, 0, 1, 2, 5, 6]]]), fresh, {
+      heads: 1,
+      start: 0,
+      rotary: false,
+    });
+    await assertTensor(fresh.k.slice([0, 0, 0, 0], [1, 1, 1, 2]), [1, 2]);
+    await assertTensor(fresh.v.slice([0, 0, 0, 0], [1, 1, 1, 2]), [5, 6]);
+  },
+);
 
 testOnBackends("under a gradient the function itself runs", async () => {
   await verifyOperators();

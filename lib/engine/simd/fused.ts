@@ -251,7 +251,8 @@ function cachedAttention(
     );
   }
   const y = backend.output([batch, length, heads * width]);
-  const angles = rotary && backend.table(`rotary ${room} ${width / 2}`, () => rotaryTable(room, width));
+  const angles = rotary &&
+    backend.table(`rotary ${room} ${width / 2}`, () => rotaryTable(room, width));
   const inputs = [...addresses(backend, qkv, keys, values), Number(angles)];
   const sizes = [length, heads, kvHeads, width, room, start];
   backend.run(Job.CacheRows, batch * length, kvHeads * width, ...inputs, ...sizes);

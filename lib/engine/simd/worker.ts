@@ -11,7 +11,7 @@ export interface WorkerStart {
   threads: number;
 }
 
-// A worker's whole program travels in a data: address, so that it starts without reading a file, also from a bundle.
+// A worker's whole program travels in its address, so that it starts without reading a file, also from a bundle.
 const WORK = `async function work({ module, memory, slot }) {
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort() {} } });
   exports.work(slot);
@@ -37,15 +37,22 @@ function address(source: string): URL {
  */
 export async function prepareWorkers(start: WorkerStart): Promise<() => void> {
   if (start.threads < 2) return () => {};
-  if ("document" in globalThis || !("process" in globalThis)) return () => startWebWorkers(start);
+  if (isBrowser()) return () => startWebWorkers(start);
   const { Worker: NodeWorker } = await import("node:worker_threads");
   const program = address(NODE_WORKER);
   const workerData = { ...start, slot: 1, program: program.href };
   return () => new NodeWorker(program, { workerData }).unref();
 }
 
+/** A page may have a `process` that its bundler made up, and a notebook a `document`. */
+function isBrowser(): boolean {
+  return typeof Deno === "undefined" && ("document" in globalThis || !("process" in globalThis));
+}
+
 function startWebWorkers(start: WorkerStart): void {
+  // Browsers agree less on workers from data: addresses.
+  const program = URL.createObjectURL(new Blob([WEB_WORKER], { type: "text/javascript" }));
   for (let slot = 1; slot < start.threads; slot++) {
-    new Worker(address(WEB_WORKER), { type: "module" }).postMessage({ ...start, slot });
+    new Worker(program, { type: "module" }).postMessage({ ...start, slot });
   }
 }

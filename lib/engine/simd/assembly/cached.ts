@@ -130,8 +130,10 @@ function mix(weights: usize, v: usize, width: i32, count: i32, factor: f32, y: u
     const to = y + floats(j), rest = width - j;
     put(to, f32x4.mul(s0, factors), rest), put(to + 16, f32x4.mul(s1, factors), rest - 4);
     put(to + 32, f32x4.mul(s2, factors), rest - 8), put(to + 48, f32x4.mul(s3, factors), rest - 12);
-    put(to + 64, f32x4.mul(s4, factors), rest - 16), put(to + 80, f32x4.mul(s5, factors), rest - 20);
-    put(to + 96, f32x4.mul(s6, factors), rest - 24), put(to + 112, f32x4.mul(s7, factors), rest - 28);
+    put(to + 64, f32x4.mul(s4, factors), rest - 16),
+      put(to + 80, f32x4.mul(s5, factors), rest - 20);
+    put(to + 96, f32x4.mul(s6, factors), rest - 24),
+      put(to + 112, f32x4.mul(s7, factors), rest - 28);
   }
 }
 
