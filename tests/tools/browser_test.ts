@@ -125,8 +125,12 @@ async function visit(
   const folder = await Deno.makeTempDir();
   const address = `http://127.0.0.1:${server.addr.port}/?${backend}`;
   const settings = ["--headless", "--no-sandbox", `--user-data-dir=${folder}`, ...flags, address];
-  const child = new Deno.Command(browser!, { args: settings, stdout: "null", stderr: "null" });
-  const process = child.spawn();
+  const process = new Deno.Command(browser!, {
+    args: settings,
+    env: { TMPDIR: folder }, // where it leaves things when it is killed
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
   const timer = setTimeout(() => sent.reject(new Error("the page sends nothing")), PATIENCE);
   try {
     const found = await sent.promise;
