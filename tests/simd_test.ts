@@ -853,6 +853,29 @@ Deno.test("simd: the heap hands out disjoint blocks and puts free ones together 
   assertThrows(() => heap.free(12), RangeError, "12");
 });
 
+Deno.test({
+  name: "simd: workers are started once there was work worth sharing, not before",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    await registerSimdBackend({ threads: 2 });
+    await tf.setBackend("simd");
+    const { pool } = simdBackend()!;
+    const square = async (size: number) => {
+      await tf.tidy(() => tf.matMul(tf.ones([size, size]), tf.ones([size, size]))).data();
+      await new Promise((resolve) => setTimeout(resolve));
+    };
+    for (let i = 0; i < 100; i++) await square(8);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assertEquals(pool.workers, 0);
+    const deadline = performance.now() + 20_000;
+    while (pool.workers === 0 && performance.now() < deadline) await square(256);
+    assertEquals(pool.workers, 1);
+    await tf.setBackend("cpu");
+    tf.removeBackend("simd");
+  },
+});
+
 Deno.test("simd: the options are checked", async () => {
   for (const threads of [0, 65, 1.5]) {
     await assertRejects(() => registerSimdBackend({ threads }), RangeError, `got ${threads}`);

@@ -49,11 +49,8 @@ export async function useBackend(name?: BackendName): Promise<BackendChoice> {
   if (wanted && !BACKENDS.some((known) => known === wanted)) {
     throw new RangeError(`the backend must be one of ${BACKENDS.join(", ")}, got "${wanted}"`);
   }
-  const statuses = await availableBackends();
-  const isRealGpu = (await requestAdapter())?.isReal ?? false;
-  const isChoice = ({ name, available }: BackendStatus) =>
-    wanted ? name === wanted : available && name !== "wasm" && (name !== "webgpu" || isRealGpu);
-  const chosen = statuses.find(isChoice)!;
+  const statuses = wanted ? [await REGISTER[wanted as BackendName]()] : await firstAvailable();
+  const chosen = statuses[statuses.length - 1];
   if (!chosen.available) {
     throw new Error(`backend "${chosen.name}" is not available: ${chosen.why}`);
   }
@@ -61,11 +58,11 @@ export async function useBackend(name?: BackendName): Promise<BackendChoice> {
   await tf.ready();
   const reason = wanted
     ? `${chosen.why}; asked for by ${name ? "name" : "NANO_LLM_BACKEND"}`
-    : reasonFor(chosen, statuses);
+    : reasonFor(statuses);
   const line = `backend ${chosen.name}: ${reason}`;
   return {
     name: chosen.name,
-    isRealGpu: isRealGpu && chosen.name === "webgpu",
+    isRealGpu: chosen.name === "webgpu" && ((await requestAdapter())?.isReal ?? false),
     line,
     toString: () => line,
   };
@@ -87,28 +84,54 @@ export async function replaceLostDevice(): Promise<BackendChoice | undefined> {
   }
 }
 
-function reasonFor(chosen: BackendStatus, statuses: BackendStatus[]): string {
-  const passed = statuses.slice(0, statuses.indexOf(chosen)).map(({ name, why }) =>
-    `${name}: ${why}`
-  );
-  return [chosen.why, ...passed.map((text) => `not ${text}`)].join("; ");
+/** The backends that an automatic choice passes, and last the one it takes. What it does not need is not started. */
+async function firstAvailable(): Promise<BackendStatus[]> {
+  const adapter = await requestAdapter();
+  const passed: BackendStatus[] = adapter && !adapter.isReal
+    ? [{ name: "webgpu", available: false, why: adapter.description }]
+    : [await REGISTER.webgpu()];
+  for (const name of ["simd", "cpu"] as const) {
+    if (!passed[passed.length - 1].available) passed.push(await REGISTER[name]());
+  }
+  return passed;
+}
+
+function reasonFor(statuses: BackendStatus[]): string {
+  const passed = statuses.slice(0, -1).map(({ name, why }) => `not ${name}: ${why}`);
+  return [statuses[statuses.length - 1].why, ...passed].join("; ");
 }
 
 /** Every backend, best first, with what it runs on or why it cannot run here. The available ones are registered. */
 export async function availableBackends(): Promise<BackendStatus[]> {
-  const adapter = await requestAdapter();
-  const webgpu = adapter
-    ? await attempt(() => registerWebgpuBackend(adapter))
-    : "no graphics adapter found";
-  const simd = simdBackend() ? undefined : await attempt(registerSimdBackend);
-  const wasm = await attempt(registerWasmBackend);
-  return [
-    { name: "webgpu", available: !webgpu, why: webgpu ?? adapter!.description },
-    { name: "simd", available: !simd, why: simd ?? describeSimd() },
-    { name: "wasm", available: !wasm, why: wasm ?? "the processor, with tfjs's own kernels" },
-    { name: "cpu", available: true, why: "plain JavaScript on the processor" },
-  ];
+  const statuses: BackendStatus[] = [];
+  for (const name of BACKENDS) statuses.push(await REGISTER[name]());
+  return statuses;
 }
+
+/** For each backend, what registers it if it can run here. */
+const REGISTER: Record<BackendName, () => Promise<BackendStatus>> = {
+  async webgpu() {
+    const adapter = await requestAdapter();
+    const fault = adapter
+      ? await attempt(() => registerWebgpuBackend(adapter))
+      : "no graphics adapter found";
+    return { name: "webgpu", available: !fault, why: fault ?? adapter!.description };
+  },
+  async simd() {
+    const fault = simdBackend() ? undefined : await attempt(registerSimdBackend);
+    return { name: "simd", available: !fault, why: fault ?? describeSimd() };
+  },
+  async wasm() {
+    const fault = await attempt(registerWasmBackend);
+    return {
+      name: "wasm",
+      available: !fault,
+      why: fault ?? "the processor, with tfjs's own kernels",
+    };
+  },
+  cpu: () =>
+    Promise.resolve({ name: "cpu", available: true, why: "plain JavaScript on the processor" }),
+};
 
 function describeSimd(): string {
   const threads = simdBackend()!.pool.threads;

@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import {
   fusedAdamW,
+  fusedCachedAttention,
   fusedCausalAttention,
   fusedCrossEntropy,
   fusedEmbedding,
@@ -18,6 +19,13 @@ import {
   registerFusedGradients,
 } from "./kernels.ts";
 import { Random } from "./random.ts";
+
+/** The keys and values of the tokens before: what chapter 03 calls a `LayerCache`. */
+export interface KeyValueCache {
+  readonly length: number;
+  append(k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D };
+  reserve?(shape: [number, number, number, number]): { k: tf.Tensor4D; v: tf.Tensor4D };
+}
 
 /** The operators that the engine has kernels for: what the chapters' functions of these names take and give. */
 export interface Operators {
@@ -39,6 +47,12 @@ export interface Operators {
       random?: Random;
       rotary?: boolean;
     },
+  ): tf.Tensor3D;
+  /** qkv [B, T, C + 2·Ckv] of new tokens, those before in the cache, which takes their keys and values -> [B, T, C]. */
+  cachedAttention(
+    qkv: tf.Tensor3D,
+    cache: KeyValueCache,
+    options: { nHead: number; nKVHead?: number; rotary?: boolean },
   ): tf.Tensor3D;
   /** Logits [..., V], targets [...] int32 -> mean loss in nats, []. */
   crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Scalar;
@@ -88,6 +102,13 @@ const FUSED: {
     return tf.tidy(() =>
       fusedCausalAttention(rotary ? fusedRotary(qkv, nHead) : qkv, nHead) as tf.Tensor3D
     );
+  },
+  cachedAttention: (qkv, cache, { nHead, nKVHead = nHead, rotary = false }) => {
+    if (!cache.reserve || tf.engine().state.gradientDepth > 0) return NO_KERNEL;
+    const [batch, tokens, columns] = qkv.shape, start = cache.length;
+    const width = columns / (nHead + 2 * nKVHead);
+    const rows = cache.reserve([batch, nKVHead, tokens, width]);
+    return fusedCachedAttention(qkv, rows, { heads: nHead, start, rotary }) as tf.Tensor3D;
   },
   crossEntropy: (logits, targets) => tf.tidy(() => tf.mean(fusedCrossEntropy(logits, targets))),
   globalNorm: (gradients) => fusedGlobalNorm(Object.values(gradients)),
@@ -151,12 +172,11 @@ export function operator<N extends OperatorName>(name: N, reference: Operators[N
  * @returns one verdict for each operator that has a kernel here
  */
 export async function verifyOperators(): Promise<Verdict[]> {
-  if (!hasFusedKernels()) return [];
-  const backend = tf.getBackend();
-  for (const entry of registered.values()) {
-    if (!entry.verdicts.has(backend)) entry.verdicts.set(backend, await compare(entry));
-  }
-  return [...registered.values()].map((entry) => entry.verdicts.get(backend)!);
+  const backend = tf.getBackend(), entries = [...registered.values()];
+  const fresh = entries.filter(({ verdicts }) => !verdicts.has(backend));
+  if (fresh.length > 0 && !hasFusedKernels()) return [];
+  for (const entry of fresh) entry.verdicts.set(backend, await compare(entry));
+  return entries.map(({ verdicts }) => verdicts.get(backend)!);
 }
 
 async function compare({ name, reference }: Registered): Promise<Verdict> {
@@ -205,6 +225,55 @@ function adamW(f: Operators["adamW"]): tf.Tensor[] {
   return after;
 }
 
+/** A cache with room for 9 tokens. */
+class SmallCache implements KeyValueCache {
+  length = 0;
+  readonly rows: { k: tf.Variable<tf.Rank.R4>; v: tf.Variable<tf.Rank.R4> };
+
+  constructor(batch: number, heads: number, width: number) {
+    const room = () => tf.variable(tf.zeros<tf.Rank.R4>([batch, heads, 9, width]));
+    this.rows = { k: room(), v: room() };
+  }
+
+  reserve([, , tokens]: number[]) {
+    this.length += tokens;
+    return this.rows;
+  }
+
+  append(k: tf.Tensor4D, v: tf.Tensor4D) {
+    const start = this.length;
+    this.length += k.shape[2];
+    const put = (rows: tf.Variable<tf.Rank.R4>, more: tf.Tensor4D) => {
+      const parts = [cut(rows, 0, start), more, cut(rows, this.length, 9)];
+      rows.assign(tf.concat(parts.filter(({ size }) => size > 0), 2));
+      return cut(rows, 0, this.length);
+    };
+    return { k: put(this.rows.k, k), v: put(this.rows.v, v) };
+  }
+}
+
+/** Rows `start` to `end` of each head of [B, H, T, D]. */
+function cut(x: tf.Tensor4D, start: number, end: number): tf.Tensor4D {
+  return x.slice([0, 0, start, 0], [-1, -1, end - start, -1]);
+}
+
+/** Five tokens, then one, then three: what comes out, and what the cache holds in the end. */
+function cached(
+  [batch, width]: [number, number],
+  options: { nHead: number; nKVHead: number; rotary: boolean },
+): (f: Operators["cachedAttention"]) => tf.Tensor[] {
+  return (f) => {
+    const { nHead, nKVHead } = options, random = new Random(7);
+    const cache = new SmallCache(batch, nKVHead, width);
+    const columns = (nHead + 2 * nKVHead) * width;
+    const qkv = (tokens: number) => normal(random, batch, tokens, columns) as tf.Tensor3D;
+    const outputs = [5, 1, 3].map((tokens) => f(qkv(tokens), cache, options));
+    const held = Object.values(cache.rows).map((rows) => rows.clone());
+    tf.dispose(cache.rows);
+    return [...outputs, ...held];
+  };
+}
+
 function variable(random: Random, std = 1): tf.Variable {
   return tf.variable(normal(random, 3, 5).mul(std));
 }
@@ -243,6 +312,10 @@ const PROBES: Record<OperatorName, Probe[]> = {
       trained: [normal(random, 1, 5, 36)],
       rest: [{ nHead: 2, rotary: true }],
     })),
+  ],
+  cachedAttention: [
+    cached([2, 6], { nHead: 4, nKVHead: 2, rotary: true }),
+    cached([1, 5], { nHead: 3, nKVHead: 3, rotary: false }),
   ],
   crossEntropy: [
     gradients((random) => ({ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] })),

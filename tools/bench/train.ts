@@ -6,12 +6,13 @@ import { flopsPerToken } from "lib/train.ts";
 import { type GPTConfig, gptConfig, parameterCount } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
 import { oneOf, positive, readFlags } from "../cli.ts";
+import { load } from "./train/load.ts";
 import { type Lap, median, race, speedup, withContestants } from "./train/race.ts";
 import { GEMM, type Memory, type Requests, type Variant } from "./train/protocol.ts";
 
 /** What the list of benches says. */
 export const description =
-  "speed, memory and loss parity of training [--size nano|larger] [--steps 20] [--only cpu|gemm|webgpu|generate|growth]";
+  "speed, memory and loss parity of training [--size nano|larger] [--steps 20] [--only cpu|gemm|webgpu|generate|load|growth]";
 
 interface Size {
   model: Partial<GPTConfig> & { vocabSize: number };
@@ -26,7 +27,7 @@ const SIZES = {
   larger: { model: { ...COMMON, nLayer: 6, nHead: 8, nEmbd: 256, blockSize: 128 }, batchSize: 8 },
 } satisfies Record<string, Size>;
 
-const PARTS = { cpu, gemm, webgpu, generate: generation, growth };
+const PARTS = { cpu, gemm, webgpu, generate: generation, load, growth };
 
 /** Measures; prints what is compared with what as it goes. */
 export async function bench(args: string[]): Promise<BenchRow[]> {

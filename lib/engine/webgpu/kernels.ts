@@ -203,6 +203,34 @@ function columnSum(
   return sums;
 }
 
+function cachedAttention(
+  gpu: GpuBackend,
+  { qkv, keys, values }: Inputs,
+  { heads, start, rotary, scale }: Attributes,
+): tf.TensorInfo {
+  const [batch, length] = qkv.shape, [, kvHeads, room, width] = keys.shape;
+  const y = gpu.output([batch, length, heads * width]);
+  const options = [rotary ? "ROTARY" : "PLAIN"];
+  const table = () => gpu.table(`rotary ${room} ${width / 2}`, () => rotaryTable(room, width));
+  const angles = rotary ? [table()] : [];
+  const count = batch * length * kvHeads * width;
+  elementwise(
+    gpu,
+    { name: "cache-rows", options },
+    [keys, values, qkv, ...angles],
+    [count, length, heads, kvHeads, width, room, start],
+  );
+  for (const tensor of [keys, values]) gpu.changed(tensor);
+  const constants = { WIDTH: width, PARTS: Math.ceil(width / 64) };
+  gpu.dispatch(
+    { name: "cached-attention", options, constants },
+    [y, qkv, keys, values, ...angles],
+    [length, heads, kvHeads, room, start, f32(scale)],
+    [length, heads, batch],
+  );
+  return y;
+}
+
 const FUSED: Record<string, Kernel> = {
   [KERNELS.linear](gpu, { x, weight, bias }, { transposeWeight }) {
     const { rows, width } = matrixOf(x);
@@ -305,6 +333,10 @@ const FUSED: Record<string, Kernel> = {
     const uniforms: Uniforms = [qkv.shape[1], heads, f32(scale)];
     gpu.dispatch(shader, [dqkv, qkv, y, logSumExp, dy], uniforms, groups);
     return dqkv;
+  },
+
+  [KERNELS.cachedAttention](gpu, inputs, attributes) {
+    return cachedAttention(gpu, inputs, attributes);
   },
 
   [KERNELS.embedding](gpu, { table, ids }, { vocabSize }) {

@@ -1,10 +1,13 @@
 /** The shaders, each in a .wgsl file of its own beside this one. */
+import { libraryFile } from "../environment.ts";
 
 const NAMES = [
   "adamw",
   "add",
   "attention",
   "attention-grad",
+  "cache-rows",
+  "cached-attention",
   "column-sum",
   "cross-entropy",
   "cross-entropy-grad",
@@ -27,8 +30,9 @@ export type ShaderName = typeof NAMES[number];
 
 /** Reads every shader's text. */
 export async function loadShaders(): Promise<Record<ShaderName, string>> {
+  const decoder = new TextDecoder();
   const load = async (name: ShaderName) =>
-    [name, await (await fetch(new URL(`${name}.wgsl`, import.meta.url))).text()] as const;
+    [name, decoder.decode(await libraryFile(new URL(`${name}.wgsl`, import.meta.url)))] as const;
   return Object.fromEntries(await Promise.all(NAMES.map(load))) as Record<ShaderName, string>;
 }
 
