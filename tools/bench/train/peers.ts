@@ -19,6 +19,7 @@ interface PeerProgram {
 const OURS = { backend: "simd", isStock: false, kernels: "fused" } as const;
 const PYTHON = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
 const TORCH = `pip install torch, or set NANO_LLM_PYTHON to a python that has it`;
+const NANOGPT = "npm install @genai-fi/nanogpt in a folder of its own, set NANO_LLM_NANOGPT to it";
 const NETWORK = "needs the network once, for npm";
 
 const PROGRAMS: PeerProgram[] = [
@@ -34,6 +35,16 @@ const PROGRAMS: PeerProgram[] = [
     cure: `${NETWORK}, and a graphics adapter`,
     command: (job) => deno("jax.ts", job, { JAX_DEVICE: "webgpu" }),
   },
+  {
+    label: "@genai-fi/nanogpt, cpu, no clipping",
+    cure: NANOGPT,
+    command: (job) => deno("nanogpt.ts", job, { NANOGPT_BACKEND: "cpu" }, "manual"),
+  },
+  {
+    label: "@genai-fi/nanogpt, webgpu",
+    cure: `${NANOGPT}; a graphics adapter`,
+    command: (job) => deno("nanogpt.ts", job, { NANOGPT_BACKEND: "webgpu" }, "manual"),
+  },
 ];
 
 function path(name: string): string {
@@ -45,13 +56,15 @@ function python(job: PeerJob): Command {
 }
 
 /** Away from our own configuration, so that neither our lock file nor our packages ever hold a peer. */
-function deno(script: string, job: PeerJob, env: Record<string, string>): Command {
-  const flags = ["--no-config", "--no-lock", "--node-modules-dir=none"];
-  return {
-    program: Deno.execPath(),
-    args: ["run", "-A", ...flags, path(script), JSON.stringify(job)],
-    env,
-  };
+function deno(
+  script: string,
+  job: PeerJob,
+  env: Record<string, string>,
+  packages: "none" | "manual" = "none",
+): Command {
+  const flags = ["--no-config", "--no-lock", `--node-modules-dir=${packages}`];
+  const args = ["run", "-A", ...flags, path(script), JSON.stringify(job)];
+  return { program: Deno.execPath(), args, env };
 }
 
 /**
