@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parameterCount } from "lib/transformer.ts";
 import type { BenchRow } from "../../bench.ts";
 import { prepareJob } from "./peers/job.ts";
+import { llmcCommand } from "./peers/llmc.ts";
 import type { Entrant, PeerJob, Variant } from "./protocol.ts";
 import { type Command, Contestant, type Lap, median, race, speedup } from "./race.ts";
 
@@ -20,11 +21,14 @@ const OURS = { backend: "simd", isStock: false, kernels: "fused" } as const;
 const PYTHON = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
 const TORCH = `pip install torch, or set NANO_LLM_PYTHON to a python that has it`;
 const NANOGPT = "npm install @genai-fi/nanogpt in a folder of its own, set NANO_LLM_NANOGPT to it";
+const LLMC = "a C compiler, and NANO_LLM_LLMC set to a clone of karpathy/llm.c";
 const NETWORK = "needs the network once, for npm";
 
 const PROGRAMS: PeerProgram[] = [
   { label: "PyTorch, all cores", cure: TORCH, command: (job) => python(job) },
   { label: "PyTorch, one thread", cure: TORCH, command: (job) => python({ ...job, threads: 1 }) },
+  { label: "llm.c, all cores", cure: LLMC, command: (job) => llmcCommand(job) },
+  { label: "llm.c, one thread", cure: LLMC, command: (job) => llmcCommand(job, 1) },
   {
     label: "jax-js, wasm",
     cure: NETWORK,
