@@ -2,74 +2,14 @@
  * Our training beside that of others: the same model, the same first weights, the same batches, all in turns. What others need
  * is looked for only here, and only when asked for; who is not there is named, with how to get it.
  */
-import { fileURLToPath } from "node:url";
 import { parameterCount } from "lib/transformer.ts";
 import type { BenchRow } from "../../bench.ts";
 import { prepareJob } from "./peers/job.ts";
-import { llmcCommand } from "./peers/llmc.ts";
-import type { Entrant, PeerJob, Variant } from "./protocol.ts";
-import { type Command, Contestant, type Lap, median, race, speedup } from "./race.ts";
-
-/** Somebody else's program: how it is started, and what to do where it is not there. */
-interface PeerProgram {
-  label: string;
-  cure: string;
-  command(job: PeerJob): Command | Promise<Command>;
-}
+import { type PeerProgram, PROGRAMS } from "./peers/programs.ts";
+import type { Entrant, Variant } from "./protocol.ts";
+import { Contestant, type Lap, median, race, speedup } from "./race.ts";
 
 const OURS = { backend: "simd", isStock: false, kernels: "fused" } as const;
-const PYTHON = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
-const TORCH = `pip install torch, or set NANO_LLM_PYTHON to a python that has it`;
-const NANOGPT = "npm install @genai-fi/nanogpt in a folder of its own, set NANO_LLM_NANOGPT to it";
-const LLMC = "a C compiler, and NANO_LLM_LLMC set to a clone of karpathy/llm.c";
-const NETWORK = "needs the network once, for npm";
-
-const PROGRAMS: PeerProgram[] = [
-  { label: "PyTorch, all cores", cure: TORCH, command: (job) => python(job) },
-  { label: "PyTorch, one thread", cure: TORCH, command: (job) => python({ ...job, threads: 1 }) },
-  { label: "llm.c, all cores", cure: LLMC, command: (job) => llmcCommand(job) },
-  { label: "llm.c, one thread", cure: LLMC, command: (job) => llmcCommand(job, 1) },
-  {
-    label: "jax-js, wasm",
-    cure: NETWORK,
-    command: (job) => deno("jax.ts", job, { JAX_DEVICE: "wasm" }),
-  },
-  {
-    label: "jax-js, webgpu",
-    cure: `${NETWORK}, and a graphics adapter`,
-    command: (job) => deno("jax.ts", job, { JAX_DEVICE: "webgpu" }),
-  },
-  {
-    label: "@genai-fi/nanogpt, cpu, no clipping",
-    cure: NANOGPT,
-    command: (job) => deno("nanogpt.ts", job, { NANOGPT_BACKEND: "cpu" }, "manual"),
-  },
-  {
-    label: "@genai-fi/nanogpt, webgpu",
-    cure: `${NANOGPT}; a graphics adapter`,
-    command: (job) => deno("nanogpt.ts", job, { NANOGPT_BACKEND: "webgpu" }, "manual"),
-  },
-];
-
-function path(name: string): string {
-  return fileURLToPath(new URL(`peers/${name}`, import.meta.url));
-}
-
-function python(job: PeerJob): Command {
-  return { program: PYTHON, args: [path("pytorch.py"), JSON.stringify(job)] };
-}
-
-/** Away from our own configuration, so that neither our lock file nor our packages ever hold a peer. */
-function deno(
-  script: string,
-  job: PeerJob,
-  env: Record<string, string>,
-  packages: "none" | "manual" = "none",
-): Command {
-  const flags = ["--no-config", "--no-lock", `--node-modules-dir=${packages}`];
-  const args = ["run", "-A", ...flags, path(script), JSON.stringify(job)];
-  return { program: Deno.execPath(), args, env };
-}
 
 /**
  * Races us and the others.

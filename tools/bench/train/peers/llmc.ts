@@ -38,7 +38,12 @@ export async function llmcCommand(job: PeerJob, threads?: number): Promise<Comma
   return { program, args: [checkpoint, batches, ...numbers.map(String)], env };
 }
 
-async function writeCheckpoint(file: string, job: PeerJob, version: number): Promise<void> {
+/**
+ * Writes the job's weights as llm.c reads them: a header of 256 int32, then its tensors, float32; biases are 0.
+ *
+ * @param version 1 of the checkpoints before the vocabulary was padded, 3 after
+ */
+export async function writeCheckpoint(file: string, job: PeerJob, version: number): Promise<void> {
   const { vocabSize, blockSize, nLayer, nHead, nEmbd } = job.model;
   const header = new Int32Array(256);
   header.set([20240326, version, blockSize, vocabSize, nLayer, nHead, nEmbd, vocabSize]);
