@@ -223,7 +223,7 @@ function distance(a: Float32Array, b: Float32Array | undefined): number {
 }
 
 /** Tokens that attention is compared on once: more than a window of 256. Longer would cost a graphics card memory. */
-const LONG = 300;
+const LONG = 258;
 
 /** Options that have every other one too, set to 1: a function that heeds one of which the kernel knows nothing, shows. */
 function withMore<T extends object>(options: T): T {
