@@ -47,7 +47,7 @@ export const PROGRAMS: PeerProgram[] = [
     command: (job) => deno("nanogpt.ts", job, { NANOGPT_BACKEND: "cpu" }, "manual"),
   },
   {
-    label: "@genai-fi/nanogpt with RMS norm, webgpu",
+    label: "@genai-fi/nanogpt with RMS norm, no clipping, webgpu",
     cure: `${NANOGPT}; a graphics adapter`,
     command: (job) => deno("nanogpt.ts", job, { NANOGPT_BACKEND: "webgpu" }, "manual"),
   },
