@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { KERNELS } from "lib/engine/kernels.ts";
 import { operator, useKernels, type Verdict, verifyOperators } from "lib/engine/ops.ts";
 import { registerSimdBackend } from "lib/engine/simd/mod.ts";
+import { windowAttention } from "./own-model.ts";
 import { assertTensor } from "./support.ts";
 
 /** GELU as a reader would write it. */
@@ -64,6 +65,31 @@ testOnSimd("the same values with another gradient are not the same", async () =>
   }));
   operator("gelu", wrong as (x: tf.Tensor) => tf.Tensor);
   assert(!(await verdictOn("gelu")).same, "its gradient is 1 everywhere");
+});
+
+testOnSimd("a function that differs only far from 0 or far back is not the same", async () => {
+  operator("gelu", (x) => gelu(x).minimum(6));
+  assert(!(await verdictOn("gelu")).same, "it is cut off at 6");
+  for (const window of [1, 9, 256]) {
+    operator("causalAttention", windowAttention(window));
+    assert(!(await verdictOn("causalAttention")).same, `it looks back ${window} tokens only`);
+  }
+  operator("causalAttention", windowAttention(Infinity));
+  assert((await verdictOn("causalAttention")).same);
+});
+
+testOnSimd("what a function is told beyond what the kernel knows is heeded", async () => {
+  type More = { nHead: number; window?: number };
+  operator("causalAttention", (qkv, options) => {
+    const { window = Infinity } = options as More;
+    return windowAttention(window)(qkv, options);
+  });
+  assert(!(await verdictOn("causalAttention")).same, "it has an option of its own");
+  const op = operator("gelu", (x, steepness = 1) => gelu(x.mul(steepness)).div(steepness));
+  assert((await verdictOn("gelu")).same);
+  const told = op as unknown as (x: tf.Tensor, steepness: number) => tf.Tensor;
+  assert(await usesKernel(() => op(tf.tensor1d([1]))));
+  await assertTensor(told(tf.tensor1d([1]), 2), [1.9545977 / 2], 1e-5);
 });
 
 testOnSimd("a function that throws is left to throw by itself", async () => {

@@ -156,7 +156,9 @@ export function operator<N extends OperatorName>(name: N, reference: Operators[N
   registered.set(reference, entry);
   const kernel = FUSED[name] as (...args: unknown[]) => unknown;
   const call = (...args: unknown[]) => {
-    if (mode === "fused" && entry.verdicts.get(tf.getBackend())?.same) {
+    // No kernel knows what to do with more arguments than the operator has.
+    const fits = args.length <= kernel.length && entry.verdicts.get(tf.getBackend())?.same;
+    if (mode === "fused" && fits) {
       const result = kernel(...args);
       if (result !== NO_KERNEL) return result;
     }
@@ -289,6 +291,14 @@ function distance(a: Float32Array, b: Float32Array | undefined): number {
   return apart / largest;
 }
 
+/** Tokens that attention is compared on once: more than a window of 256. Longer would cost a graphics card memory. */
+const LONG = 258;
+
+/** Options that have every other one too, set to 1: a function that heeds one of which the kernel knows nothing, shows. */
+function withMore<T extends object>(options: T): T {
+  return new Proxy(options, { get: (known, name) => name in known ? Reflect.get(known, name) : 1 });
+}
+
 const PROBES: Record<OperatorName, Probe[]> = {
   embed: [
     gradients((random) => ({ trained: [normal(random, 7, 5)], rest: [ids(random, 7, 2, 3)] })),
@@ -305,12 +315,22 @@ const PROBES: Record<OperatorName, Probe[]> = {
     })),
     gradients((random) => ({ trained: [normal(random, 5, 8), normal(random, 8)] })),
   ],
-  gelu: [gradients((random) => ({ trained: [normal(random, 3, 2, 13)] }))],
+  gelu: [
+    gradients((random) => ({ trained: [normal(random, 3, 2, 13)] })),
+    // Far from 0 too, where an activation may be cut off.
+    gradients((random) => ({ trained: [normal(random, 5, 7).mul(20)] })),
+  ],
   causalAttention: [
     gradients((random) => ({ trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] })),
     gradients((random) => ({
       trained: [normal(random, 1, 5, 36)],
       rest: [{ nHead: 2, rotary: true }],
+    })),
+    // Long, because a mask may hide only what is far back; values only, which is soon done.
+    (f) => [f(normal(new Random(7), 1, LONG, 6), { nHead: 1 })],
+    gradients((random) => ({
+      trained: [normal(random, 1, 7, 12)],
+      rest: [withMore({ nHead: 2, nKVHead: 2, dropout: 0, random: undefined, rotary: false })],
     })),
   ],
   cachedAttention: [

@@ -8,11 +8,12 @@ import type { BenchRow } from "../bench.ts";
 import { oneOf, positive, readFlags } from "../cli.ts";
 import { load } from "./train/load.ts";
 import { type Lap, median, race, speedup, withContestants } from "./train/race.ts";
+import { peers } from "./train/peers.ts";
 import { GEMM, type Memory, type Requests, type Variant } from "./train/protocol.ts";
 
 /** What the list of benches says. */
 export const description =
-  "speed, memory and loss parity of training [--size nano|larger] [--steps 20] [--only cpu|gemm|webgpu|generate|load|growth]";
+  "speed, memory and loss parity of training [--size nano|larger] [--steps 20] [--only cpu|gemm|webgpu|generate|load|growth|peers]";
 
 interface Size {
   model: Partial<GPTConfig> & { vocabSize: number };
@@ -29,6 +30,9 @@ const SIZES = {
 
 const PARTS = { cpu, gemm, webgpu, generate: generation, load, growth };
 
+/** Parts that run only when they are asked for: they need programs of others. */
+const EXTRA = { peers };
+
 /** Measures; prints what is compared with what as it goes. */
 export async function bench(args: string[]): Promise<BenchRow[]> {
   const { values } = readFlags(args, {
@@ -38,12 +42,15 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
   });
   const size = SIZES[oneOf("--size", values.size, Object.keys(SIZES) as (keyof typeof SIZES)[])];
   const steps = Math.ceil(positive("--steps", values.steps));
-  const names = Object.keys(PARTS) as (keyof typeof PARTS)[];
-  const parts = values.only ? [oneOf("--only", values.only, names)] : names;
+  const all = { ...PARTS, ...EXTRA };
+  const names = Object.keys(all) as (keyof typeof all)[];
+  const parts = values.only
+    ? [oneOf("--only", values.only, names)]
+    : Object.keys(PARTS) as (keyof typeof PARTS)[];
   const rows = [loadRow("before")];
   for (const part of parts) {
     console.log(`${part} …`);
-    rows.push(...await PARTS[part](size, steps));
+    rows.push(...await all[part](size, steps));
   }
   return [...rows, loadRow("after")];
 }
