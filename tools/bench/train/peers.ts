@@ -44,7 +44,7 @@ export async function peers(size: Omit<Entrant, "label">, steps: number): Promis
 }
 
 function missingRow({ label, cure }: PeerProgram, error: Error): BenchRow {
-  const reason = error.message.split("\n")[0].replace(`${label}: `, "");
+  const reason = error.message.split("\n")[0].replace(`${label}: `, "").replace(/^Error: /, "");
   return { label: `${label}: left out, ${reason} (${cure})`, value: 0, unit: "tokens/s" };
 }
 
