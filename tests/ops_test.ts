@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { KERNELS } from "lib/engine/kernels.ts";
 import { operator, useKernels, type Verdict, verifyOperators } from "lib/engine/ops.ts";
 import { registerSimdBackend } from "lib/engine/simd/mod.ts";
-import { windowAttention } from "./own-model.ts";
+import { cachedWindowAttention, windowAttention } from "./own-model.ts";
 import { assertTensor } from "./support.ts";
 
 /** GELU as a reader would write it. */
@@ -76,6 +76,15 @@ testOnSimd("a function that differs only far from 0 or far back is not the same"
   }
   operator("causalAttention", windowAttention(Infinity));
   assert((await verdictOn("causalAttention")).same);
+});
+
+testOnSimd("nor is one that looks back in a cache less far", async () => {
+  for (const window of [1, 9, 256]) {
+    operator("cachedAttention", cachedWindowAttention(window));
+    assert(!(await verdictOn("cachedAttention")).same, `it looks back ${window} tokens only`);
+  }
+  operator("cachedAttention", cachedWindowAttention(Infinity));
+  assert((await verdictOn("cachedAttention")).same);
 });
 
 testOnSimd("what a function is told beyond what the kernel knows is heeded", async () => {

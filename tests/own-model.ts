@@ -7,7 +7,7 @@ import {
   scaledDotProductAttention,
   splitQueriesKeysValues,
 } from "lib/attention.ts";
-import { operator } from "lib/engine/ops.ts";
+import { type KeyValueCache, operator } from "lib/engine/ops.ts";
 import { GPT } from "lib/transformer.ts";
 
 /** Causal attention to the last `window` tokens only, the query's own included, as in Longformer (Beltagy et al. 2020). */
@@ -20,12 +20,23 @@ export function windowAttention(window: number) {
     });
 }
 
-function windowMask(length: number, window: number): tf.Tensor2D {
-  const mask = Float32Array.from({ length: length * length }, (_, i) => {
-    const back = Math.floor(i / length) - i % length; // from the query to the key
+/** The same for tokens whose keys and values go into a cache. */
+export function cachedWindowAttention(window: number) {
+  return (qkv: tf.Tensor3D, cache: KeyValueCache, options: CausalAttentionOptions): tf.Tensor3D =>
+    tf.tidy(() => {
+      const { q, k, v } = splitQueriesKeysValues(qkv, options, cache.length);
+      const all = cache.append(k, v);
+      const mask = windowMask(qkv.shape[1], window, all.k.shape[2]);
+      return mergeHeads(scaledDotProductAttention(q, all.k, all.v, { mask }));
+    });
+}
+
+function windowMask(queries: number, window: number, keys = queries): tf.Tensor2D {
+  const mask = Float32Array.from({ length: queries * keys }, (_, i) => {
+    const back = keys - queries + Math.floor(i / keys) - i % keys; // from the query to the key
     return back >= 0 && back < window ? 0 : -1e9;
   });
-  return tf.tensor2d(mask, [length, length]);
+  return tf.tensor2d(mask, [queries, keys]);
 }
 
 /** relu(x)², as in Primer (So et al. 2021). */

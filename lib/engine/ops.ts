@@ -227,14 +227,14 @@ function adamW(f: Operators["adamW"]): tf.Tensor[] {
   return after;
 }
 
-/** A cache with room for 9 tokens. */
+/** A cache with room for some tokens. */
 class SmallCache implements KeyValueCache {
   length = 0;
   readonly rows: { k: tf.Variable<tf.Rank.R4>; v: tf.Variable<tf.Rank.R4> };
 
-  constructor(batch: number, heads: number, width: number) {
-    const room = () => tf.variable(tf.zeros<tf.Rank.R4>([batch, heads, 9, width]));
-    this.rows = { k: room(), v: room() };
+  constructor(batch: number, heads: number, readonly room: number, width: number) {
+    const zeros = () => tf.variable(tf.zeros<tf.Rank.R4>([batch, heads, room, width]));
+    this.rows = { k: zeros(), v: zeros() };
   }
 
   reserve([, , tokens]: number[]) {
@@ -246,7 +246,7 @@ class SmallCache implements KeyValueCache {
     const start = this.length;
     this.length += k.shape[2];
     const put = (rows: tf.Variable<tf.Rank.R4>, more: tf.Tensor4D) => {
-      const parts = [cut(rows, 0, start), more, cut(rows, this.length, 9)];
+      const parts = [cut(rows, 0, start), more, cut(rows, this.length, this.room)];
       rows.assign(tf.concat(parts.filter(({ size }) => size > 0), 2));
       return cut(rows, 0, this.length);
     };
@@ -259,17 +259,19 @@ function cut(x: tf.Tensor4D, start: number, end: number): tf.Tensor4D {
   return x.slice([0, 0, start, 0], [-1, -1, end - start, -1]);
 }
 
-/** Five tokens, then one, then three: what comes out, and what the cache holds in the end. */
+/** Some tokens, then some more: what comes out, and what the cache holds in the end. */
 function cached(
   [batch, width]: [number, number],
   options: { nHead: number; nKVHead: number; rotary: boolean },
+  pieces = [5, 1, 3],
 ): (f: Operators["cachedAttention"]) => tf.Tensor[] {
   return (f) => {
     const { nHead, nKVHead } = options, random = new Random(7);
-    const cache = new SmallCache(batch, nKVHead, width);
+    const room = pieces.reduce((sum, tokens) => sum + tokens);
+    const cache = new SmallCache(batch, nKVHead, room, width);
     const columns = (nHead + 2 * nKVHead) * width;
     const qkv = (tokens: number) => normal(random, batch, tokens, columns) as tf.Tensor3D;
-    const outputs = [5, 1, 3].map((tokens) => f(qkv(tokens), cache, options));
+    const outputs = pieces.map((tokens) => f(qkv(tokens), cache, options));
     const held = Object.values(cache.rows).map((rows) => rows.clone());
     tf.dispose(cache.rows);
     return [...outputs, ...held];
@@ -336,6 +338,8 @@ const PROBES: Record<OperatorName, Probe[]> = {
   cachedAttention: [
     cached([2, 6], { nHead: 4, nKVHead: 2, rotary: true }),
     cached([1, 5], { nHead: 3, nKVHead: 3, rotary: false }),
+    cached([1, 2], { nHead: 1, nKVHead: 1, rotary: false }, [LONG, 1]),
+    cached([1, 2], withMore({ nHead: 2, nKVHead: 2, rotary: false })),
   ],
   crossEntropy: [
     gradients((random) => ({ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] })),
