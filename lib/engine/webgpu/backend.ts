@@ -4,7 +4,9 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { storageFormat } from "../storage.ts";
 import { type Adapter, forgetAdapter, openDevice, requestAdapter } from "./device.ts";
+import { inHalves } from "./half.ts";
 import { registerWebgpuKernels } from "./kernels.ts";
 import { loadShaders, type ShaderName } from "./shaders.ts";
 
@@ -29,7 +31,8 @@ interface Internals {
   activeTimers?: { name: string; query: Promise<number> }[] | null;
   supportTimestampQuery: boolean;
   querySet: GPUQuerySet | null;
-  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown }>;
+  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown; shape: number[] }>;
+  bufferManager: { acquireBuffer(size: number, usage: number): GPUBuffer };
   getQueryTime(): Promise<number>;
 }
 
@@ -46,6 +49,8 @@ export class GpuBackend extends WebGPUBackend {
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   readonly #tables = new Map<string, tf.TensorInfo>();
   readonly #uniforms = new Map<string, GPUBuffer>();
+  /** The data of tensors that lie on the device in 16 bits. */
+  readonly #halves = new WeakSet<object>();
   #failure: Error | undefined;
   #postponed: (() => void) | undefined;
   /** While postponed work is recorded nothing is submitted: that would free the tensors of the rest of it. */
@@ -89,6 +94,46 @@ export class GpuBackend extends WebGPUBackend {
     return this.makeTensorInfo(shape, dtype);
   }
 
+  /** A tensor like `output`'s, for numbers that are kept for the way back: in 16 bits where `storageFormat()` says so. */
+  activation(shape: number[]): tf.TensorInfo {
+    const tensor = this.output(shape);
+    const isHalf = storageFormat() === "f16" && tf.util.sizeFromShape(shape) > 0;
+    if (isHalf) this.#halves.add(tensor.dataId);
+    return tensor;
+  }
+
+  /** From now on the tensor lies on the device in 32 bits, as all but our shaders expect. */
+  toFull(dataId: object): void {
+    if (!this.#halves.has(dataId)) return;
+    const { tensorMap } = this.#inner;
+    const data = tensorMap.get(dataId);
+    const wide = this.#widened({ dataId, shape: data.shape, dtype: "float32" });
+    const copy = tensorMap.get(wide.dataId);
+    [data.resource, copy.resource] = [copy.resource, data.resource];
+    this.#halves.delete(dataId);
+    this.disposeData(wide.dataId);
+  }
+
+  /** A copy of a tensor, in 32 bits. */
+  #widened(tensor: tf.TensorInfo): tf.TensorInfo {
+    const wide = this.output(tensor.shape);
+    const size = tf.util.sizeFromShape(tensor.shape);
+    this.dispatch({ name: "widen" }, [wide, tensor], [size], this.spread(Math.ceil(size / 256)));
+    return wide;
+  }
+
+  /** Gives a tensor its place on the device, if it has none yet. */
+  override uploadToGPU(dataId: object): void {
+    const data = this.#inner.tensorMap.get(dataId);
+    if (!data.resource && this.#halves.has(dataId)) {
+      const bytes = 4 * Math.ceil(tf.util.sizeFromShape(data.shape) / 2);
+      const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
+      const usage = STORAGE | COPY_SRC | COPY_DST;
+      data.resource = this.#inner.bufferManager.acquireBuffer(bytes, usage);
+    }
+    super.uploadToGPU(dataId);
+  }
+
   /**
    * Runs a shader.
    *
@@ -105,7 +150,9 @@ export class GpuBackend extends WebGPUBackend {
   ): void {
     this.#throwFailure();
     this.#catchUp();
-    const pipeline = this.#pipeline(shader);
+    const isHalf = (tensor?: tf.TensorInfo) => tensor && this.#halves.has(tensor.dataId);
+    const halves = tensors.flatMap((tensor, i) => isHalf(tensor) ? [i + 1] : []);
+    const pipeline = this.#pipeline(shader, halves);
     const entries = [{ binding: 0, resource: { buffer: this.#uniformBuffer(uniforms) } }];
     tensors.forEach((tensor, i) => {
       if (tensor) entries.push({ binding: i + 1, resource: { buffer: this.bufferOf(tensor) } });
@@ -178,6 +225,7 @@ export class GpuBackend extends WebGPUBackend {
     const target = this.bufferOf(whole);
     let at = 0;
     for (const [i, tensor] of tensors.entries()) {
+      this.toFull(tensor.dataId);
       const source = this.bufferOf(tensor);
       this.#encoder().copyBufferToBuffer(source, 0, target, 4 * at, 4 * sizes[i]);
       at += sizes[i];
@@ -189,7 +237,13 @@ export class GpuBackend extends WebGPUBackend {
     this.#throwFailure();
     this.#catchUp();
     this.dispatches++;
-    return super.runWebGPUProgram(...args);
+    const [program, inputs, ...rest] = args;
+    const wide = inputs.map((input) =>
+      this.#halves.has(input.dataId) ? this.#widened(input) : input
+    );
+    const output = super.runWebGPUProgram(program, wide, ...rest);
+    wide.forEach((tensor, i) => tensor !== inputs[i] && this.disposeData(tensor.dataId));
+    return output;
   }
 
   override submitQueue(): void {
@@ -199,7 +253,18 @@ export class GpuBackend extends WebGPUBackend {
     super.submitQueue();
   }
 
+  override readSync(dataId: object): tf.backend_util.BackendValues {
+    this.toFull(dataId);
+    return super.readSync(dataId);
+  }
+
+  override readToGPU(dataId: object): tf.GPUData {
+    this.toFull(dataId);
+    return super.readToGPU(dataId);
+  }
+
   override read(dataId: object): Promise<tf.backend_util.BackendValues> {
+    this.toFull(dataId);
     this.#catchUp();
     return super.read(dataId).then((values) => {
       this.#throwFailure();
@@ -252,18 +317,18 @@ export class GpuBackend extends WebGPUBackend {
     this.submitQueue();
   }
 
-  #pipeline({ name, constants = {}, options = [] }: Shader): GPUComputePipeline {
-    const key = `${name} ${options.join()} ${Object.entries(constants).join()}`;
+  /** @param halves the bindings of tensors in 16 bits */
+  #pipeline(shader: Shader, halves: number[]): GPUComputePipeline {
+    const { name, constants = {}, options = [] } = shader;
+    const key = `${name} ${options.join()} ${Object.entries(constants).join()} ${halves.join()}`;
     let pipeline = this.#pipelines.get(key);
-    if (!pipeline) this.#pipelines.set(key, pipeline = this.#compile(name, constants, options));
+    if (!pipeline) {
+      this.#pipelines.set(key, pipeline = this.#compile({ constants, options, ...shader }, halves));
+    }
     return pipeline;
   }
 
-  #compile(
-    name: ShaderName,
-    constants: Record<string, number>,
-    options: string[],
-  ): GPUComputePipeline {
+  #compile({ name, constants, options }: Required<Shader>, halves: number[]): GPUComputePipeline {
     const head = Object.entries(constants).map(([key, value]) => `const ${key} = ${value}u;`).join(
       " ",
     );
@@ -276,7 +341,8 @@ export class GpuBackend extends WebGPUBackend {
       /^(?! *\/\/).*(\$[rp]).*$/gm,
       (line, mark: keyof typeof times) => repeat(line, mark, times[mark]).join(" "),
     );
-    const module = this.#gpu.createShaderModule({ label: `${name}.wgsl`, code: `${head} ${body}` });
+    const code = inHalves(`${head} ${body}`, halves);
+    const module = this.#gpu.createShaderModule({ label: `${name}.wgsl`, code });
     return this.#gpu.createComputePipeline({
       label: name,
       layout: "auto",

@@ -55,10 +55,12 @@ interface Product {
   stepB?: boolean;
   bias?: tf.TensorInfo;
   shape: number[];
+  /** Whether the result is kept for the way back. */
+  isKept?: boolean;
 }
 
 function multiply(gpu: GpuBackend, product: Product): tf.TensorInfo {
-  const output = gpu.output(product.shape);
+  const output = product.isKept ? gpu.activation(product.shape) : gpu.output(product.shape);
   if (sizeOf(product.shape) === 0) return output;
   if (isDirect(gpu, product)) multiplyDirect(gpu, product, output);
   else multiplyAny(gpu, product, output);
@@ -156,6 +158,7 @@ const FUSED: Record<string, Kernel> = {
       depth: width,
       bias,
       shape,
+      isKept: true,
     });
   },
 
@@ -190,7 +193,7 @@ const FUSED: Record<string, Kernel> = {
 
   [KERNELS.layerNorm](gpu, { x, gain, bias }, { epsilon }) {
     const { rows, width } = matrixOf(x);
-    const outputs = [gpu.output(x.shape), gpu.output([rows, 2])];
+    const outputs = [gpu.activation(x.shape), gpu.output([rows, 2])];
     const shader = { name: "layer-norm" as const, options: bias ? ["BIAS"] : [] };
     const tensors = [...outputs, x, gain, ...(bias ? [bias] : [])];
     gpu.dispatch(shader, tensors, [width, f32(epsilon)], gpu.spread(rows));
@@ -211,7 +214,7 @@ const FUSED: Record<string, Kernel> = {
   },
 
   [KERNELS.gelu](gpu, { x }) {
-    const y = gpu.output(x.shape);
+    const y = gpu.activation(x.shape);
     const size = sizeOf(x.shape);
     gpu.dispatch(
       { name: "gelu", options: ["VALUE"] },
@@ -237,7 +240,7 @@ const FUSED: Record<string, Kernel> = {
   [KERNELS.rotary](gpu, { qkv }, { heads, inverse }) {
     const [, length, packed] = qkv.shape;
     const channels = packed / 3, half = channels / heads / 2;
-    const turned = gpu.output(qkv.shape);
+    const turned = inverse ? gpu.output(qkv.shape) : gpu.activation(qkv.shape);
     const table = gpu.table(`rotary ${length} ${half}`, () => rotaryTable(length, 2 * half));
     const count = sizeOf(qkv.shape);
     const uniforms: Uniforms = [count, length, channels, half, f32(inverse ? -1 : 1)];
@@ -248,7 +251,10 @@ const FUSED: Record<string, Kernel> = {
 
   [KERNELS.causalAttention](gpu, { qkv }, { heads, scale }) {
     const [batch, length, columns] = qkv.shape;
-    const outputs = [gpu.output([batch, length, columns / 3]), gpu.output([batch, heads, length])];
+    const outputs = [
+      gpu.activation([batch, length, columns / 3]),
+      gpu.output([batch, heads, length]),
+    ];
     const { shader, groups } = attentionPlan("attention", qkv.shape, heads);
     gpu.dispatch(shader, [...outputs, qkv], [length, heads, f32(scale)], groups);
     return outputs;

@@ -30,7 +30,7 @@ fn main(
 ) {
   let row = group.y * groups.x + group.x;
   let start = row * sizes.width;
-  let isRow = start < arrayLength(&x);
+  let isRow = row < arrayLength(&statistics);
   var sum = 0.0;
   if (isRow) { for (var i = thread; i < sizes.width; i += THREADS) { sum += x[start + i]; } }
   let mean = sumOverThreads(thread, sum) / f32(sizes.width);

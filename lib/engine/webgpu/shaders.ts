@@ -17,6 +17,7 @@ const NAMES = [
   "matmul-tiled",
   "rotary",
   "square-sum",
+  "widen",
 ] as const;
 
 /** The name of a shader: its file without `.wgsl`. */
