@@ -118,7 +118,7 @@ export class GpuBackend extends WebGPUBackend {
   #widened(tensor: tf.TensorInfo): tf.TensorInfo {
     const wide = this.output(tensor.shape);
     const size = tf.util.sizeFromShape(tensor.shape);
-    this.dispatch({ name: "widen" }, [wide, tensor], [size], this.spread(Math.ceil(size / 256)));
+    this.dispatch({ name: "copy" }, [wide, tensor], [size], this.spread(Math.ceil(size / 256)));
     return wide;
   }
 

@@ -5,6 +5,7 @@ const NAMES = [
   "attention",
   "attention-grad",
   "column-sum",
+  "copy",
   "cross-entropy",
   "cross-entropy-grad",
   "embedding",
@@ -17,7 +18,6 @@ const NAMES = [
   "matmul-tiled",
   "rotary",
   "square-sum",
-  "widen",
 ] as const;
 
 /** The name of a shader: its file without `.wgsl`. */

@@ -1,4 +1,4 @@
-// Copies numbers: from 16 bits to 32 (see half.ts).
+// Copies numbers, from 16 bits to 32 for example: see half.ts.
 @group(0) @binding(0) var<uniform> size: u32;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
