@@ -196,7 +196,7 @@ const FUSED: Record<string, Kernel> = {
     const outputs = [gpu.activation(x.shape), gpu.output([rows, 2])];
     const shader = { name: "layer-norm" as const, options: bias ? ["BIAS"] : [] };
     const tensors = [...outputs, x, gain, ...(bias ? [bias] : [])];
-    gpu.dispatch(shader, tensors, [width, f32(epsilon)], gpu.spread(rows));
+    gpu.dispatch(shader, tensors, [rows, width, f32(epsilon)], gpu.spread(rows));
     return outputs;
   },
 

@@ -1,5 +1,5 @@
 // y = (x - mean) / √(variance + epsilon) · gain + bias. One workgroup normalises one row.
-struct Sizes { width: u32, epsilon: f32 }
+struct Sizes { rows: u32, width: u32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<storage, read_write> statistics: array<vec2f>; // mean, 1 / √(variance + epsilon)
@@ -30,7 +30,7 @@ fn main(
 ) {
   let row = group.y * groups.x + group.x;
   let start = row * sizes.width;
-  let isRow = row < arrayLength(&statistics);
+  let isRow = row < sizes.rows;
   var sum = 0.0;
   if (isRow) { for (var i = thread; i < sizes.width; i += THREADS) { sum += x[start + i]; } }
   let mean = sumOverThreads(thread, sum) / f32(sizes.width);
