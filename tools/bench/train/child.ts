@@ -24,7 +24,7 @@ type Answers = {
   [K in keyof Requests]: (ask: Requests[K]["ask"]) => Promise<Requests[K]["answer"]>;
 };
 
-async function chooseBackend({ backend, isStock, threads }: Variant): Promise<void> {
+async function chooseBackend({ backend, isStock, storage, threads }: Variant): Promise<void> {
   tf.enableProdMode();
   if (backend === "simd") {
     const { registerSimdBackend } = await import("lib/engine/simd/mod.ts");
@@ -36,7 +36,7 @@ async function chooseBackend({ backend, isStock, threads }: Variant): Promise<vo
     await import("@tensorflow/tfjs-backend-webgpu");
   } else if (backend === "webgpu") {
     const { useBackend } = await import("lib/engine/backend.ts");
-    await useBackend("webgpu");
+    await useBackend("webgpu", { storage });
   }
   if (!await tf.setBackend(backend)) throw new Error(`backend "${backend}" does not start here`);
   await tf.ready();

@@ -1,4 +1,5 @@
 /** What the bench `train` and the processes that it measures say to each other: one line of JSON each way. */
+import type { StorageFormat } from "lib/engine/storage.ts";
 import type { GPTConfig } from "lib/transformer.ts";
 
 /** One way to train one model, in a process of its own. */
@@ -9,6 +10,8 @@ export interface Variant {
   isStock: boolean;
   /** Whose code computes the operators: the engine's, or the chapters' plain tfjs ops. */
   kernels: "fused" | "reference";
+  /** In how many bits `webgpu` keeps results for the gradients; 32 unless told. */
+  storage?: StorageFormat;
   /** Threads of `simd`; one per core unless told. */
   threads?: number;
   model: Partial<GPTConfig> & { vocabSize: number };
