@@ -19,6 +19,7 @@ import { Random } from "lib/engine/random.ts";
 import { setStorageFormat, storageFormat } from "lib/engine/storage.ts";
 import type { GpuBackend } from "lib/engine/webgpu/backend.ts";
 import { gelu, layerNorm } from "lib/transformer.ts";
+import { assertTensor } from "./support.ts";
 
 const webgpu = (await availableBackends()).find(({ name }) => name === "webgpu")!;
 registerFusedGradients();
@@ -266,6 +267,30 @@ testOperator("NaN in, NaN out", async () => {
   ];
   for (const [i, result] of results.entries()) {
     assert([...await result.data()].some(Number.isNaN), `result ${i} hides the NaN`);
+  }
+});
+
+testOnGpu("addN of more tensors than a shader can have", async () => {
+  await tf.setBackend("webgpu");
+  const gpu = tf.backend() as GpuBackend, name = "maxStorageBuffersPerShaderStage";
+  const run = gpu.runWebGPUProgram, counts: number[] = [];
+  gpu.runWebGPUProgram = (program, inputs, ...rest) => {
+    counts.push(inputs.length);
+    return run.call(gpu, program, inputs, ...rest);
+  };
+  Object.defineProperty(gpu.device.limits, name, { value: 8, configurable: true });
+  try {
+    const before = gpu.numDataIds();
+    const sums = [7, 8, 20].map((n) =>
+      tf.tidy(() => tf.addN(Array.from({ length: n }, (_, i) => tf.fill([2], i))))
+    );
+    for (const [i, sum] of [21, 28, 190].entries()) await assertTensor(sums[i], [sum, sum]);
+    assertEquals(counts.filter((count) => count > 0), [7, 7, 2, 7, 7, 7, 2]);
+    tf.dispose(sums);
+    assertEquals(gpu.numDataIds(), before);
+  } finally {
+    Reflect.deleteProperty(gpu.device.limits, name);
+    gpu.runWebGPUProgram = run;
   }
 });
 

@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { KERNELS, rotaryTable } from "../kernels.ts";
 import { adamW } from "./adamw.ts";
 import type { GpuBackend, Uniforms } from "./backend.ts";
+import { registerAddN } from "./stock.ts";
 
 type Inputs = Record<string, tf.TensorInfo>;
 type Attributes = Record<string, number>;
@@ -22,6 +23,7 @@ export function registerWebgpuKernels(): void {
         kernel(backend as GpuBackend, inputs as Inputs, (attrs ?? {}) as Attributes),
     });
   }
+  registerAddN();
   const stock = tf.getKernel("BatchMatMul", "webgpu");
   tf.unregisterKernel("BatchMatMul", "webgpu");
   tf.registerKernel({

@@ -34,6 +34,8 @@ async function chooseBackend({ backend, isStock, storage, threads }: Variant): P
     await registerWasmBackend(isStock ? "stock" : "ours");
   } else if (backend === "webgpu" && isStock) {
     await import("@tensorflow/tfjs-backend-webgpu");
+    const { registerAddN } = await import("lib/engine/webgpu/stock.ts");
+    registerAddN();
   } else if (backend === "webgpu") {
     const { useBackend } = await import("lib/engine/backend.ts");
     await useBackend("webgpu", { storage });

@@ -6,7 +6,7 @@ import type { GPTConfig } from "lib/transformer.ts";
 export interface Variant {
   label: string;
   backend: "simd" | "wasm" | "cpu" | "webgpu";
-  /** tfjs's own package with tfjs's own kernels, nothing replaced. */
+  /** tfjs's own package with tfjs's own kernels; only what trains wrongly or not at all is put right. */
   isStock: boolean;
   /** Whose code computes the operators: the engine's, or the chapters' plain tfjs ops. */
   kernels: "fused" | "reference";
