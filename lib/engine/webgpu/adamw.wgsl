@@ -28,13 +28,8 @@ fn advance(before: vec3f, gradient: f32, weightDecay: f32) -> vec3f {
   return vec3f(weight, m, v);
 }
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  var i = (group.y * groups.x + group.x) * 256u + thread;
+fn each(number: u32) {
+  var i = number;
   // A line for each parameter: the number may be in it, or else in one of the next.
   if (i < parts.size$p) { let after = advance(vec3f(parameter$p[i], mean$p[i], square$p[i]), gradient$p[i], parts.weightDecay$p); parameter$p[i] = after.x; mean$p[i] = after.y; square$p[i] = after.z; return; } i -= parts.size$p;
 }

@@ -61,7 +61,7 @@ export class GpuBackend extends WebGPUBackend {
   readonly #halves = new WeakSet<object>();
   #failure: Error | undefined;
   #postponed: (() => void) | undefined;
-  /** While postponed work is recorded nothing is submitted: that would free the tensors of the rest of it. */
+  /** While postponed work is recorded no buffer is taken back: the rest of it may need it. */
   #isHeld = false;
   /** How many shaders were run since the backend was made, tfjs's included. */
   dispatches = 0;
@@ -276,7 +276,10 @@ export class GpuBackend extends WebGPUBackend {
     this.#catchUp();
     this.ensureCommandEncoderReady(); // what was caught up with may have been submitted by itself
     this.endComputePassEncoder();
+    const inner = this.#inner, disposed = inner.tensorDataPendingDisposal;
+    if (this.#isHeld) inner.tensorDataPendingDisposal = []; // tfjs takes back what is in it
     super.submitQueue();
+    if (this.#isHeld) inner.tensorDataPendingDisposal = disposed;
   }
 
   override readSync(dataId: object): tf.backend_util.BackendValues {
@@ -352,7 +355,7 @@ export class GpuBackend extends WebGPUBackend {
   #count(): void {
     this.dispatches++;
     const isFull = ++this.#inner.dispatchCountInPass >= DISPATCHES_PER_SUBMIT;
-    if (!isFull || this.#isHeld || !this.#inner.commandEncoder) return;
+    if (!isFull || !this.#inner.commandEncoder) return;
     this.endComputePassEncoder();
     this.submitQueue();
   }
@@ -369,7 +372,7 @@ export class GpuBackend extends WebGPUBackend {
 
   /** @param halves the bindings of tensors in 16 bits */
   #compile(shader: Shader, halves: number[]): Compiled {
-    const code = inHalves(sourceOf(shader, this.#shaders[shader.name]), halves);
+    const code = inHalves(sourceOf(shader, this.#shaders), halves);
     const module = this.#gpu.createShaderModule({ label: `${shader.name}.wgsl`, code });
     const pipeline = this.#gpu.createComputePipeline({
       label: shader.name,
@@ -384,7 +387,7 @@ export class GpuBackend extends WebGPUBackend {
     values: Uniforms,
     tensors: (tf.TensorInfo | undefined)[],
   ): GPUBindGroup {
-    if (this.#groups >= MOST_GROUPS && !this.#isHeld) this.#forgetGroups();
+    if (this.#groups >= MOST_GROUPS) this.#forgetGroups();
     let place = uniforms;
     for (const value of values) place = place.at(typeof value === "number" ? value : value.f32);
     const { buffer, groups } = place.value ??= this.#prepare(values);

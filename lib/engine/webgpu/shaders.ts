@@ -2,12 +2,14 @@
 
 const NAMES = [
   "adamw",
+  "add",
   "attention",
   "attention-grad",
   "column-sum",
   "copy",
   "cross-entropy",
   "cross-entropy-grad",
+  "elementwise",
   "embedding",
   "embedding-grad",
   "gelu",
@@ -17,6 +19,7 @@ const NAMES = [
   "matmul-plain",
   "matmul-tiled",
   "rotary",
+  "rows",
   "square-sum",
 ] as const;
 
@@ -39,26 +42,37 @@ export interface Shader {
   options?: string[];
 }
 
-/** How often a line of a shader with `$r` in it stands; one with `$p` stands PARTS times. */
-const ROWS = 8;
-
-/** The WGSL of a shader, from the text of its file: constants in front, options chosen, lines repeated. */
-export function sourceOf({ constants = {}, options = [] }: Shader, text: string): string {
+/**
+ * The WGSL of a shader: constants in front, then its file with options chosen, then the entry that it shares. A line with `$r` in it
+ * stands ROWS times and one with `$p` PARTS times, with the numbers from 0 in place of the mark; `$f` and `$c` tell which four such a
+ * number belongs to and which component of these it is.
+ */
+export function sourceOf(
+  { name, constants = {}, options = [] }: Shader,
+  texts: Record<ShaderName, string>,
+): string {
+  const text = texts[name];
   const head = Object.entries(constants).map(([key, value]) => `const ${key} = ${value}u;`);
   const chosen = text.replace(
     /^( *)\/\/([A-Z]+) (.*)$/gm,
     (_, indent, option, line) => options.includes(option) ? indent + line : "",
   );
-  const times = { $r: ROWS, $p: constants.PARTS };
+  const times = { $r: constants.ROWS, $p: constants.PARTS };
   const body = chosen.replace(
     /^(?! *\/\/).*(\$[rp]).*$/gm,
     (line, mark: keyof typeof times) => repeat(line, mark, times[mark]).join(" "),
   );
-  return `${head.join(" ")} ${body}`;
+  const entry = /fn (each|eachRow)\(/.exec(text)?.[1];
+  const shared = entry ? texts[entry === "each" ? "elementwise" : "rows"] : "";
+  return `${head.join(" ")} ${body}${shared}`;
 }
 
 /** A line once for each number from 0, with the number in place of the mark; a comment at its end is left out. */
 function repeat(line: string, mark: string, times: number): string[] {
   const code = line.replace(/\/\/.*/, "");
-  return Array.from({ length: times }, (_, i) => code.replaceAll(mark, String(i)));
+  return Array.from(
+    { length: times },
+    (_, i) =>
+      code.replaceAll(mark, `${i}`).replaceAll("$f", `${i >> 2}`).replaceAll("$c", "xyzw"[i % 4]),
+  );
 }
