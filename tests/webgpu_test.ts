@@ -24,14 +24,23 @@ import { assertTensor } from "./support.ts";
 const webgpu = (await availableBackends()).find(({ name }) => name === "webgpu")!;
 registerFusedGradients();
 
+/** One test with the shaders for graphics cards, and one with those for software adapters, whatever is here. */
 function testOnGpu(name: string, body: () => Promise<void>): void {
-  Deno.test({
-    name: `${name} [webgpu${webgpu.available ? "" : `: skipped, ${webgpu.why}`}]`,
-    ignore: !webgpu.available,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: body,
-  });
+  for (const isReal of [false, true]) {
+    const shaders = isReal ? "a card's shaders" : "a software adapter's";
+    Deno.test({
+      name: `${name} [webgpu, ${shaders}${webgpu.available ? "" : `: skipped, ${webgpu.why}`}]`,
+      ignore: !webgpu.available,
+      sanitizeOps: false,
+      sanitizeResources: false,
+      fn: async () => {
+        await tf.setBackend("webgpu");
+        const gpu = tf.backend() as GpuBackend, before = gpu.isReal;
+        Object.assign(gpu, { isReal });
+        await body().finally(() => Object.assign(gpu, { isReal: before }));
+      },
+    });
+  }
 }
 
 /** Registers a test of an operator twice: with everything in 32 bits, and with its inputs and what it keeps in 16. */
@@ -137,24 +146,26 @@ testOperator("linear, with and without bias, with the weight either way", async 
   }
 });
 
-testOperator("matMul of every transposition, batched and broadcast, in either shader", async () => {
-  await tf.setBackend("webgpu");
-  const gpu = tf.backend() as unknown as { isReal: boolean };
-  const before = gpu.isReal;
-  for (const isReal of [false, true]) {
-    Object.assign(gpu, { isReal });
-    for (const [rows, depth, columns] of SIZES) {
-      for (const [ta, tb] of [[false, false], [false, true], [true, false], [true, true]]) {
-        const a = ta ? [depth, rows] : [rows, depth], b = tb ? [columns, depth] : [depth, columns];
-        const product: Body = (x, y) => tf.matMul(x, y, ta, tb);
-        await assertSame(product, product, [floats(2, ...a), floats(2, ...b)]);
-        // tfjs has no gradient where a batch is broadcast: values only, the GPU's against the CPU's.
-        const fixed: Body = (x) => product(x, tf.ones([1, ...b]));
-        await assertSame(fixed, fixed, [floats(3, ...a)]);
-      }
+testOperator("matMul of every transposition, batched and broadcast", async () => {
+  for (const [rows, depth, columns] of SIZES) {
+    for (const [ta, tb] of [[false, false], [false, true], [true, false], [true, true]]) {
+      const a = ta ? [depth, rows] : [rows, depth], b = tb ? [columns, depth] : [depth, columns];
+      const product: Body = (x, y) => tf.matMul(x, y, ta, tb);
+      await assertSame(product, product, [floats(2, ...a), floats(2, ...b)]);
+      // tfjs has no gradient where a batch is broadcast: values only, the GPU's against the CPU's.
+      const fixed: Body = (x) => product(x, tf.ones([1, ...b]));
+      await assertSame(fixed, fixed, [floats(3, ...a)]);
     }
   }
-  Object.assign(gpu, { isReal: before });
+});
+
+testOperator("sums over first, last and all dimensions, and of what was broadcast", async () => {
+  for (const [axis, keep] of [[0, false], [[0, 1], true], [[1, 2], false], [undefined, false]]) {
+    const sum: Body = (x) => tf.sum(x, axis as number | number[] | undefined, keep as boolean);
+    await assertSame(sum, sum, [floats(3, 5, 77)]);
+  }
+  await assertSame(tf.add as Body, tf.add as Body, [floats(3, 5, 70), floats(5, 70)]);
+  await assertSame(tf.add as Body, tf.add as Body, [floats(2, 333), floats(2, 333)]);
 });
 
 testOperator("layer norm", async () => {
@@ -209,7 +220,6 @@ testOperator("cross-entropy against the log of a softmax", async () => {
 });
 
 testOperator("the global norm of many tensors", async () => {
-  await tf.setBackend("webgpu");
   const parts = [floats(3, 5), floats(1), floats(40_000)];
   const norm = await fusedGlobalNorm(parts.map(tensorOf)).data();
   const expected = Math.sqrt(
@@ -219,7 +229,6 @@ testOperator("the global norm of many tensors", async () => {
 });
 
 testOperator("AdamW in place, clipped, against the formula in double precision", async () => {
-  await tf.setBackend("webgpu");
   const settings = {
     learningRate: 0.01,
     beta1: 0.9,
@@ -252,7 +261,6 @@ testOperator("AdamW in place, clipped, against the formula in double precision",
 });
 
 testOperator("NaN in, NaN out", async () => {
-  await tf.setBackend("webgpu");
   const bad = stored(tf.tensor2d([[1, NaN, 2, 3]]));
   const one = tf.ones([4]);
   const results = [
@@ -271,7 +279,6 @@ testOperator("NaN in, NaN out", async () => {
 });
 
 testOnGpu("addN of more tensors than a shader can have", async () => {
-  await tf.setBackend("webgpu");
   const gpu = tf.backend() as GpuBackend, name = "maxStorageBuffersPerShaderStage";
   const run = gpu.runWebGPUProgram, counts: number[] = [];
   gpu.runWebGPUProgram = (program, inputs, ...rest) => {
@@ -295,13 +302,12 @@ testOnGpu("addN of more tensors than a shader can have", async () => {
 });
 
 testOnGpu("a shader that is not valid WGSL throws, with the line", async () => {
-  await tf.setBackend("webgpu");
   const gpu = tf.backend() as GpuBackend;
   const x = tf.ones([4]);
   await assertRejects(
     async () => {
       gpu.dispatch(
-        { name: "gelu", options: ["VALUE"], constants: { ROOT: 3 } },
+        { name: "gelu", options: ["VALUE"], constants: { ROOT: Number(gpu.isReal) } },
         [x, tf.ones([4])],
         [4],
         [1],

@@ -302,14 +302,14 @@ const FUSED: Record<string, Kernel> = {
       gpu.activation([batch, length, columns / 3]),
       gpu.output([batch, heads, length]),
     ];
-    const { shader, groups } = attentionPlan("attention", qkv.shape, heads);
+    const { shader, groups } = attentionPlan(gpu, "attention", qkv.shape, heads);
     gpu.dispatch(shader, [...outputs, qkv], [length, heads, f32(scale)], groups);
     return outputs;
   },
 
   [KERNELS.causalAttentionGrad](gpu, { qkv, y, logSumExp, dy }, { heads, scale }) {
     const dqkv = gpu.output(qkv.shape);
-    const { shader, groups } = attentionPlan("attention-grad", qkv.shape, heads);
+    const { shader, groups } = attentionPlan(gpu, "attention-grad", qkv.shape, heads);
     const uniforms: Uniforms = [qkv.shape[1], heads, f32(scale)];
     gpu.dispatch(shader, [dqkv, qkv, y, logSumExp, dy], uniforms, groups);
     return dqkv;
@@ -368,15 +368,21 @@ const FUSED: Record<string, Kernel> = {
 
 /** Fast memory of a workgroup, in numbers, that every WebGPU device has: 16 KiB. */
 const FAST_NUMBERS = 4096;
-const QUERIES = 64;
 
-function attentionPlan(name: "attention" | "attention-grad", shape: number[], heads: number) {
+function attentionPlan(
+  { isReal }: GpuBackend,
+  name: "attention" | "attention-grad",
+  shape: number[],
+  heads: number,
+) {
   const [batch, length, columns] = shape;
   const width = columns / 3 / heads;
   const parts = Math.ceil(width / 4);
   // Two tiles of TILE rows each, and two more numbers a row.
   const tile = Math.max(1, Math.min(16, Math.floor(FAST_NUMBERS / (8 * parts + 2))));
-  const constants = { WIDTH: width, PARTS: parts, TILE: tile, QUERIES };
-  const groups: [number, number, number] = [Math.ceil(length / QUERIES), heads, batch];
+  // On software adapters, where loading costs most, what is loaded serves two rows; four would take seconds to compile.
+  const [rows, threads] = isReal ? [1, 64] : [2, 32];
+  const constants = { WIDTH: width, PARTS: parts, TILE: tile, THREADS: threads, ROWS: rows };
+  const groups: [number, number, number] = [Math.ceil(length / (threads * rows)), heads, batch];
   return { shader: { name, constants }, groups };
 }

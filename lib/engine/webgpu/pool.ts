@@ -8,6 +8,7 @@ const TENSOR = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage
 
 interface Owned {
   buffer: GPUBuffer;
+  usage: GPUBufferUsageFlags;
   /** Its bytes. */
   size: number;
   /** Bytes that were asked for; at most `size`. */
@@ -99,7 +100,7 @@ export class BufferPool {
   #make(size: number, usage: GPUBufferUsageFlags, mappedAtCreation: boolean): Owned {
     const buffer = this.device.createBuffer({ size, usage, mappedAtCreation });
     this.numBytesAllocated += size;
-    return { buffer, size, wanted: size, number: this.#made++ };
+    return { buffer, usage, size, wanted: size, number: this.#made++ };
   }
 
   #take(size: number, usage: GPUBufferUsageFlags): Owned | undefined {
@@ -112,10 +113,9 @@ export class BufferPool {
   }
 
   #keep(owned: Owned): void {
-    const { usage } = owned.buffer;
-    const list = this.#free.get(usage) ?? [];
+    const list = this.#free.get(owned.usage) ?? [];
     list.splice(placeOf(list, owned.size, owned.number), 0, owned);
-    this.#free.set(usage, list);
+    this.#free.set(owned.usage, list);
   }
 }
 

@@ -57,14 +57,19 @@ export function sourceOf(
     /^( *)\/\/([A-Z]+) (.*)$/gm,
     (_, indent, option, line) => options.includes(option) ? indent + line : "",
   );
-  const times = { $r: constants.ROWS, $p: constants.PARTS };
-  const body = chosen.replace(
-    /^(?! *\/\/).*(\$[rp]).*$/gm,
-    (line, mark: keyof typeof times) => repeat(line, mark, times[mark]).join(" "),
-  );
+  const body = repeatLines(repeatLines(chosen, "$p", constants.PARTS), "$r", constants.ROWS);
   const entry = /fn (each|eachRow)\(/.exec(text)?.[1];
   const shared = entry ? texts[entry === "each" ? "elementwise" : "rows"] : "";
   return `${head.join(" ")} ${body}${shared}`;
+}
+
+/** A text with each line repeated that has the mark in it, and is no comment. */
+function repeatLines(text: string, mark: string, times: number): string {
+  const isMarked = (line: string) => line.includes(mark) && !/^ *\/\//.test(line);
+  const lines = text.split("\n");
+  return lines.map((line) => isMarked(line) ? repeat(line, mark, times).join(" ") : line).join(
+    "\n",
+  );
 }
 
 /** A line once for each number from 0, with the number in place of the mark; a comment at its end is left out. */
