@@ -8,7 +8,7 @@ import { storageFormat } from "../storage.ts";
 import { type Adapter, forgetAdapter, openDevice, requestAdapter } from "./device.ts";
 import { inHalves } from "./half.ts";
 import { registerWebgpuKernels } from "./kernels.ts";
-import { BufferPool } from "./pool.ts";
+import { BufferPool, tensorUsage } from "./pool.ts";
 import { loadShaders, type Shader, type ShaderName, sourceOf } from "./shaders.ts";
 import { Tree } from "./tree.ts";
 
@@ -137,9 +137,7 @@ export class GpuBackend extends WebGPUBackend {
     const data = this.#inner.tensorMap.get(dataId);
     if (!data.resource && this.#halves.has(dataId)) {
       const bytes = 4 * Math.ceil(tf.util.sizeFromShape(data.shape) / 2);
-      const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
-      const usage = STORAGE | COPY_SRC | COPY_DST;
-      data.resource = this.#pool.acquireBuffer(bytes, usage);
+      data.resource = this.#pool.acquireBuffer(bytes, tensorUsage());
     }
     super.uploadToGPU(dataId);
   }
