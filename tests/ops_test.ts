@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
-import { KERNELS } from "lib/engine/kernels.ts";
+import { KERNELS, registerFusedGradients } from "lib/engine/kernels.ts";
 import { operator, useKernels, type Verdict, verifyOperators } from "lib/engine/ops.ts";
 import { registerSimdBackend } from "lib/engine/simd/mod.ts";
 import { cachedWindowAttention, windowAttention } from "./own-model.ts";
@@ -120,4 +120,28 @@ Deno.test("a backend without kernels compares nothing; a misspelt mode is refuse
   await tf.setBackend("cpu");
   assertEquals(await verifyOperators(), []);
   assertThrows(() => useKernels("quick" as "fused"), RangeError, '"quick"');
+});
+
+/** How many tensors there are at the end of the walk back through a sum of so many terms, the terms and results left out. */
+function tensorsBehindSum(terms: number): number {
+  let tensors = 0;
+  const first = tf.customGrad((x) => ({
+    value: (x as tf.Tensor).clone(),
+    gradFunc: (dy: tf.Tensor) => {
+      tensors = tf.memory().numTensors - 2 * terms;
+      return dy.clone();
+    },
+  })) as (x: tf.Tensor) => tf.Tensor;
+  const sum = (x: tf.Tensor, ...rest: tf.Tensor[]) =>
+    rest.reduce((y, term) => y.add(term), first(x)).square();
+  const results = tf.tidy(() => tf.grads(sum)(Array.from({ length: terms }, () => tf.ones([2]))));
+  for (const result of results) assertEquals([...result.dataSync()], [2 * terms, 2 * terms]);
+  tf.dispose(results);
+  return tensors;
+}
+
+Deno.test("the walk back through sums keeps no gradient that it has used", async () => {
+  await tf.setBackend("cpu");
+  registerFusedGradients();
+  assertEquals(tensorsBehindSum(9), tensorsBehindSum(5));
 });

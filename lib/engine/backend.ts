@@ -5,6 +5,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { environment } from "./environment.ts";
 import { registerSimdBackend, simdBackend } from "./simd/mod.ts";
+import { setStorageFormat, type StorageFormat, storageFormat, storageNamed } from "./storage.ts";
 import { registerWasmBackend } from "./wasm.ts";
 import { isDeviceLost, registerWebgpuBackend, reopenDevice } from "./webgpu/backend.ts";
 import { requestAdapter } from "./webgpu/device.ts";
@@ -22,9 +23,17 @@ export interface BackendChoice {
   name: BackendName;
   /** Whether a real graphics card does the work (software Vulkan is not one). */
   isRealGpu: boolean;
+  /** In how many bits it keeps what training remembers. */
+  storage: StorageFormat;
   /** One sentence: what was chosen and why. */
   line: string;
   toString(): string;
+}
+
+/** How a backend is to work. */
+export interface BackendOptions {
+  /** In how many bits results of the fused kernels are kept; `f16` for `webgpu` on devices with the feature `shader-f16` only. */
+  storage?: StorageFormat;
 }
 
 /** One backend of this machine. */
@@ -41,10 +50,17 @@ tf.enableProdMode();
  * Makes tfjs compute on the best backend of this machine: `webgpu` if a real adapter exists, else `simd`, else `cpu`.
  * `NANO_LLM_BACKEND` or `name` overrides the choice, so that software Vulkan can be tested on purpose.
  *
+ * On `webgpu`, `NANO_LLM_STORAGE=f16` or `storage` halves the memory of what training keeps for its gradients. The variable is not
+ * heeded where `name` names another backend.
+ *
  * @param name the backend to use whatever the machine has
- * @throws RangeError if the name is not one of the four; Error if the backend asked for is not available here
+ * @throws RangeError if the name is not one of the four, or the storage is not "f32" or "f16"; Error if the backend or the storage
+ * asked for is not available here
  */
-export async function useBackend(name?: BackendName): Promise<BackendChoice> {
+export async function useBackend(
+  name?: BackendName,
+  { storage }: BackendOptions = {},
+): Promise<BackendChoice> {
   const wanted = name ?? environment("NANO_LLM_BACKEND");
   if (wanted && !BACKENDS.some((known) => known === wanted)) {
     throw new RangeError(`the backend must be one of ${BACKENDS.join(", ")}, got "${wanted}"`);
@@ -54,18 +70,36 @@ export async function useBackend(name?: BackendName): Promise<BackendChoice> {
   if (!chosen.available) {
     throw new Error(`backend "${chosen.name}" is not available: ${chosen.why}`);
   }
+  const format = storageNamed(
+    storage ?? (name && name !== "webgpu" ? "f32" : environment("NANO_LLM_STORAGE") ?? "f32"),
+  );
+  if (format === "f16") await requireHalves(chosen.name);
   await tf.setBackend(chosen.name);
   await tf.ready();
+  setStorageFormat(format);
   const reason = wanted
     ? `${chosen.why}; asked for by ${name ? "name" : "NANO_LLM_BACKEND"}`
     : reasonFor(statuses);
-  const line = `backend ${chosen.name}: ${reason}`;
+  const kept = format === "f16" ? "; what training keeps is stored as f16" : "";
+  const line = `backend ${chosen.name}: ${reason}${kept}`;
   return {
     name: chosen.name,
     isRealGpu: chosen.name === "webgpu" && ((await requestAdapter())?.isReal ?? false),
+    storage: format,
     line,
     toString: () => line,
   };
+}
+
+async function requireHalves(name: BackendName): Promise<void> {
+  if (name !== "webgpu") {
+    throw new Error(`storage "f16" is for backend "webgpu" only; backend "${name}" has "f32"`);
+  }
+  const adapter = await requestAdapter();
+  if (adapter?.gpu.features.has("shader-f16")) return;
+  throw new Error(
+    `storage "f16" needs the feature shader-f16, which ${adapter?.description} lacks; it has "f32"`,
+  );
 }
 
 /**
@@ -78,7 +112,7 @@ export async function replaceLostDevice(): Promise<BackendChoice | undefined> {
   if (!await isDeviceLost()) return undefined;
   try {
     await reopenDevice();
-    return await useBackend("webgpu");
+    return await useBackend("webgpu", { storage: storageFormat() });
   } catch {
     return await useBackend("simd").catch(() => useBackend("cpu"));
   }

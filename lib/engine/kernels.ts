@@ -323,7 +323,19 @@ function computed(
   };
 }
 
+const sumGradient = computed((dy) => ({ a: tf.clone(dy), b: tf.clone(dy) }));
+
+const stockSum = tf.getGradient("Add");
+
 const GRADIENTS: tf.GradConfig[] = [
+  {
+    // tfjs's own gradient of a sum keeps what arrives until the walk is over, and a residual stream is made of sums.
+    ...stockSum,
+    gradFunc: (dy, [a, b], attributes) => {
+      const isAligned = tf.util.arraysEqual(a.shape, b.shape);
+      return (isAligned ? sumGradient : stockSum.gradFunc)(dy, [a, b], attributes);
+    },
+  },
   {
     kernelName: KERNELS.linear,
     inputsToSave: ["x", "weight"],

@@ -19,6 +19,7 @@ import {
   registerFusedGradients,
 } from "./kernels.ts";
 import { Random } from "./random.ts";
+import { withStorage } from "./storage.ts";
 
 /** The keys and values of the tokens before: what chapter 03 calls a `LayerCache`. */
 export interface KeyValueCache {
@@ -197,7 +198,8 @@ type Probe = (f: Registered["reference"]) => tf.Tensor[];
 
 /** The numbers that a probe gives. */
 async function numbersOf(probe: Probe, f: Registered["reference"]): Promise<Float32Array[]> {
-  const results = tf.tidy(() => probe(f));
+  // The formulas are compared, not what is lost by storing numbers in fewer bits.
+  const results = withStorage("f32", () => tf.tidy(() => probe(f)));
   // Copies: what data() returns may be the backend's own memory.
   const copies = results.map(async (tensor) => Float32Array.from(await tensor.data()));
   const values = await Promise.all(copies);

@@ -97,12 +97,14 @@ async function webgpu(size: Size, steps: number): Promise<BenchRow[]> {
     { label: "stock webgpu", backend: "webgpu", ...STOCK, ...size },
     { label: "webgpu", backend: "webgpu", ...OURS, ...size },
     { label: "simd, for its loss", backend: "simd", ...OURS, ...size },
+    { label: "webgpu, f16 storage", backend: "webgpu", storage: "f16", ...OURS, ...size },
   ];
   console.log(await adapterLine());
   return await withContestants(variants, async (contestants) => {
-    if (contestants.length < variants.length) return [];
+    const wanted = variants.filter(({ storage }) => !storage).length;
+    if (contestants.length < wanted) return [];
     const laps = await race(contestants, steps);
-    const [stock, ours] = await Promise.all(
+    const [stock, ours, , halves] = await Promise.all(
       contestants.map((one) => one.ask("memory", {})),
     );
     // One after the other: they would be in each other's way.
@@ -121,8 +123,23 @@ async function webgpu(size: Size, steps: number): Promise<BenchRow[]> {
         { label: "the fastest of these", value: Math.min(...milliseconds), unit: "ms" },
       ]),
       ...memoryRows("webgpu buffers", ours.reserved, "stock webgpu's", stock.reserved),
+      ...(halves ? storageRows(laps[3], laps[1], halves.reserved!, ours.reserved!) : []),
     ];
   });
+}
+
+/** Speed and memory with results stored in 16 bits, against 32. */
+function storageRows(half: Lap, full: Lap, bytes: number, fullBytes: number): BenchRow[] {
+  const { label } = half.variant;
+  return [
+    { label: `${label}, against f32`, value: speedup(half, full), unit: "times" },
+    {
+      label: `${label}: buffers, peak of a step (ratio: of f32's)`,
+      value: bytes / 1e6,
+      unit: "MB",
+      ratio: bytes / fullBytes,
+    },
+  ];
 }
 
 async function adapterLine(): Promise<string> {

@@ -33,6 +33,7 @@ export function adamW(
   { norm, ...tensors }: Record<string, tf.TensorInfo>,
   { learningRate, beta1, beta2, epsilon, weightDecay, step, clipNorm }: Record<string, number>,
 ): void {
+  for (const tensor of Object.values(tensors)) gpu.toFull(tensor.dataId);
   const corrections = [1 - beta1 ** step, 1 - beta2 ** step];
   const settings = [learningRate, beta1, beta2, epsilon, ...corrections, clipNorm];
   const part = { ...tensors, weightDecay } as unknown as Part;

@@ -4,9 +4,11 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { storageFormat } from "../storage.ts";
 import { type Adapter, forgetAdapter, openDevice, requestAdapter } from "./device.ts";
+import { inHalves } from "./half.ts";
 import { registerWebgpuKernels } from "./kernels.ts";
-import { BufferPool } from "./pool.ts";
+import { BufferPool, tensorUsage } from "./pool.ts";
 import { loadShaders, type Shader, type ShaderName, sourceOf } from "./shaders.ts";
 import { Tree } from "./tree.ts";
 
@@ -22,7 +24,7 @@ interface Internals {
   activeTimers?: { name: string; query: Promise<number> }[] | null;
   supportTimestampQuery: boolean;
   querySet: GPUQuerySet | null;
-  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown }>;
+  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown; shape: number[] }>;
   getQueryTime(): Promise<number>;
   /** Disposed tensors whose buffers tfjs keeps until the recorded commands are submitted. */
   tensorDataPendingDisposal: object[];
@@ -55,6 +57,8 @@ export class GpuBackend extends WebGPUBackend {
   readonly #compiled = new Tree<Compiled>();
   #groups = 0;
   readonly #tables = new Map<string, tf.TensorInfo>();
+  /** The data of tensors that lie on the device in 16 bits. */
+  readonly #halves = new WeakSet<object>();
   #failure: Error | undefined;
   #postponed: (() => void) | undefined;
   /** While postponed work is recorded no buffer is taken back: the rest of it may need it. */
@@ -100,6 +104,44 @@ export class GpuBackend extends WebGPUBackend {
     return this.makeTensorInfo(shape, dtype);
   }
 
+  /** A tensor like `output`'s, for numbers that are kept for the way back: in 16 bits where `storageFormat()` says so. */
+  activation(shape: number[]): tf.TensorInfo {
+    const tensor = this.output(shape);
+    const isHalf = storageFormat() === "f16" && tf.util.sizeFromShape(shape) > 0;
+    if (isHalf) this.#halves.add(tensor.dataId);
+    return tensor;
+  }
+
+  /** From now on the tensor lies on the device in 32 bits, as all but our shaders expect. */
+  toFull(dataId: object): void {
+    if (!this.#halves.has(dataId)) return;
+    const { tensorMap } = this.#inner;
+    const data = tensorMap.get(dataId);
+    const wide = this.#widened({ dataId, shape: data.shape, dtype: "float32" });
+    const copy = tensorMap.get(wide.dataId);
+    [data.resource, copy.resource] = [copy.resource, data.resource];
+    this.#halves.delete(dataId);
+    this.disposeData(wide.dataId);
+  }
+
+  /** A copy of a tensor, in 32 bits. */
+  #widened(tensor: tf.TensorInfo): tf.TensorInfo {
+    const wide = this.output(tensor.shape);
+    const size = tf.util.sizeFromShape(tensor.shape);
+    this.dispatch({ name: "copy" }, [wide, tensor], [size], this.spread(Math.ceil(size / 256)));
+    return wide;
+  }
+
+  /** Gives a tensor its place on the device, if it has none yet. */
+  override uploadToGPU(dataId: object): void {
+    const data = this.#inner.tensorMap.get(dataId);
+    if (!data.resource && this.#halves.has(dataId)) {
+      const bytes = 4 * Math.ceil(tf.util.sizeFromShape(data.shape) / 2);
+      data.resource = this.#pool.acquireBuffer(bytes, tensorUsage());
+    }
+    super.uploadToGPU(dataId);
+  }
+
   /**
    * Runs a shader.
    *
@@ -116,7 +158,7 @@ export class GpuBackend extends WebGPUBackend {
   ): void {
     this.#throwFailure();
     this.#catchUp();
-    const compiled = this.#compiledOf(shader);
+    const compiled = this.#compiledOf(shader, tensors);
     const bindGroup = this.#bindGroup(compiled, uniforms, tensors);
     const isTimed = Boolean(this.#inner.activeTimers) && this.#inner.supportTimestampQuery;
     const pass = isTimed ? this.#timedPass() : this.#pass();
@@ -207,6 +249,7 @@ export class GpuBackend extends WebGPUBackend {
     const target = this.bufferOf(whole);
     let at = 0;
     for (const [i, tensor] of tensors.entries()) {
+      this.toFull(tensor.dataId);
       const source = this.bufferOf(tensor);
       this.#encoder().copyBufferToBuffer(source, 0, target, 4 * at, 4 * sizes[i]);
       at += sizes[i];
@@ -218,7 +261,13 @@ export class GpuBackend extends WebGPUBackend {
     this.#throwFailure();
     this.#catchUp();
     this.dispatches++;
-    return super.runWebGPUProgram(...args);
+    const [program, inputs, ...rest] = args;
+    const wide = inputs.map((input) =>
+      this.#halves.has(input.dataId) ? this.#widened(input) : input
+    );
+    const output = super.runWebGPUProgram(program, wide, ...rest);
+    wide.forEach((tensor, i) => tensor !== inputs[i] && this.disposeData(tensor.dataId));
+    return output;
   }
 
   override submitQueue(): void {
@@ -231,7 +280,18 @@ export class GpuBackend extends WebGPUBackend {
     if (this.#isHeld) inner.tensorDataPendingDisposal = disposed;
   }
 
+  override readSync(dataId: object): tf.backend_util.BackendValues {
+    this.toFull(dataId);
+    return super.readSync(dataId);
+  }
+
+  override readToGPU(dataId: object): tf.GPUData {
+    this.toFull(dataId);
+    return super.readToGPU(dataId);
+  }
+
   override read(dataId: object): Promise<tf.backend_util.BackendValues> {
+    this.toFull(dataId);
     this.#catchUp();
     return super.read(dataId).then((values) => {
       this.#throwFailure();
@@ -298,15 +358,19 @@ export class GpuBackend extends WebGPUBackend {
     this.submitQueue();
   }
 
-  #compiledOf(shader: Shader): Compiled {
+  #compiledOf(shader: Shader, tensors: (tf.TensorInfo | undefined)[]): Compiled {
+    const isHalf = (tensor?: tf.TensorInfo) => tensor && this.#halves.has(tensor.dataId);
+    const halves = tensors.flatMap((tensor, i) => isHalf(tensor) ? [i + 1] : []);
     let place = this.#compiled.at(shader.name);
     for (const option of shader.options ?? []) place = place.at(option);
     for (const name in shader.constants) place = place.at(shader.constants[name]);
-    return place.value ??= this.#compile(shader);
+    for (const binding of halves) place = place.at(binding);
+    return place.value ??= this.#compile(shader, halves);
   }
 
-  #compile(shader: Shader): Compiled {
-    const code = sourceOf(shader, this.#shaders);
+  /** @param halves the bindings of tensors in 16 bits */
+  #compile(shader: Shader, halves: number[]): Compiled {
+    const code = inHalves(sourceOf(shader, this.#shaders), halves);
     const module = this.#gpu.createShaderModule({ label: `${shader.name}.wgsl`, code });
     const pipeline = this.#gpu.createComputePipeline({
       label: shader.name,

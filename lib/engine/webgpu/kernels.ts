@@ -4,6 +4,7 @@ import { KERNELS, rotaryTable } from "../kernels.ts";
 import { adamW } from "./adamw.ts";
 import type { GpuBackend, Uniforms } from "./backend.ts";
 import type { Shader } from "./shaders.ts";
+import { registerAddN } from "./stock.ts";
 
 type Inputs = Record<string, tf.TensorInfo>;
 type Attributes = Record<string, number>;
@@ -23,6 +24,7 @@ export function registerWebgpuKernels(): void {
         kernel(backend as GpuBackend, inputs as Inputs, (attrs ?? {}) as Attributes),
     });
   }
+  registerAddN();
   for (const [kernelName, kernel] of Object.entries(STANDARD)) {
     const stock = tf.getKernel(kernelName, "webgpu");
     tf.unregisterKernel(kernelName, "webgpu");
@@ -64,10 +66,12 @@ interface Product {
   stepB?: boolean;
   bias?: tf.TensorInfo;
   shape: number[];
+  /** Whether the result is kept for the way back. */
+  isKept?: boolean;
 }
 
 function multiply(gpu: GpuBackend, product: Product): tf.TensorInfo {
-  const output = gpu.output(product.shape);
+  const output = product.isKept ? gpu.activation(product.shape) : gpu.output(product.shape);
   if (sizeOf(product.shape) === 0) return output;
   if (isDirect(gpu, product)) multiplyDirect(gpu, product, output);
   else multiplyAny(gpu, product, output);
@@ -245,6 +249,7 @@ const FUSED: Record<string, Kernel> = {
       depth: width,
       bias,
       shape,
+      isKept: true,
     });
   },
 
@@ -277,7 +282,7 @@ const FUSED: Record<string, Kernel> = {
 
   [KERNELS.layerNorm](gpu, { x, gain, bias }, { epsilon }) {
     const { rows, width } = matrixOf(x);
-    const outputs = [gpu.output(x.shape), gpu.output([rows, 2])];
+    const outputs = [gpu.activation(x.shape), gpu.output([rows, 2])];
     const { constants, rowGroups } = rowPlan(gpu, rows);
     const shader: Shader = { name: "layer-norm", constants, options: bias ? ["BIAS"] : [] };
     const uniforms = [rows, width, f32(epsilon)];
@@ -297,7 +302,7 @@ const FUSED: Record<string, Kernel> = {
   },
 
   [KERNELS.gelu](gpu, { x }) {
-    const y = gpu.output(x.shape);
+    const y = gpu.activation(x.shape);
     elementwise(gpu, { name: "gelu", options: ["VALUE"] }, [y, x], [sizeOf(x.shape)]);
     return y;
   },
@@ -311,7 +316,7 @@ const FUSED: Record<string, Kernel> = {
   [KERNELS.rotary](gpu, { qkv }, { heads, inverse }) {
     const [, length, packed] = qkv.shape;
     const channels = packed / 3, half = channels / heads / 2;
-    const turned = gpu.output(qkv.shape);
+    const turned = inverse ? gpu.output(qkv.shape) : gpu.activation(qkv.shape);
     const table = gpu.table(`rotary ${length} ${half}`, () => rotaryTable(length, 2 * half));
     const direction = f32(inverse ? -1 : 1);
     const sizes: Sizes = [sizeOf(qkv.shape), length, channels, half, direction];
@@ -321,7 +326,10 @@ const FUSED: Record<string, Kernel> = {
 
   [KERNELS.causalAttention](gpu, { qkv }, { heads, scale }) {
     const [batch, length, columns] = qkv.shape;
-    const outputs = [gpu.output([batch, length, columns / 3]), gpu.output([batch, heads, length])];
+    const outputs = [
+      gpu.activation([batch, length, columns / 3]),
+      gpu.output([batch, heads, length]),
+    ];
     const { shader, groups } = attentionPlan(gpu, "attention", qkv.shape, heads);
     gpu.dispatch(shader, [...outputs, qkv], [length, heads, f32(scale)], groups);
     return outputs;

@@ -4,7 +4,8 @@
 const SLACK = 1.25;
 
 /** What every buffer of a tensor is used for; others are mapped or written by the host, and are lent in their exact size only. */
-const TENSOR = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+export const tensorUsage = () =>
+  GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
 interface Owned {
   buffer: GPUBuffer;
@@ -107,7 +108,7 @@ export class BufferPool {
     const list = this.#free.get(usage);
     if (!list) return undefined;
     const place = placeOf(list, size, 0);
-    const longest = usage === TENSOR ? size * SLACK : size;
+    const longest = usage === tensorUsage() ? size * SLACK : size;
     if (place === list.length || list[place].size > longest) return undefined;
     return list.splice(place, 1)[0];
   }

@@ -9,6 +9,7 @@ const NAMES = [
   "cache-rows",
   "cached-attention",
   "column-sum",
+  "copy",
   "cross-entropy",
   "cross-entropy-grad",
   "elementwise",

@@ -19,7 +19,7 @@ type Answers = {
   [K in keyof Requests]: (ask: Requests[K]["ask"]) => Promise<Requests[K]["answer"]>;
 };
 
-async function chooseBackend({ backend, isStock, threads }: Variant): Promise<void> {
+async function chooseBackend({ backend, isStock, storage, threads }: Variant): Promise<void> {
   tf.enableProdMode();
   if (backend === "simd") {
     const { registerSimdBackend } = await import("lib/engine/simd/mod.ts");
@@ -29,9 +29,11 @@ async function chooseBackend({ backend, isStock, threads }: Variant): Promise<vo
     await registerWasmBackend(isStock ? "stock" : "ours");
   } else if (backend === "webgpu" && isStock) {
     await import("@tensorflow/tfjs-backend-webgpu");
+    const { registerAddN } = await import("lib/engine/webgpu/stock.ts");
+    registerAddN();
   } else if (backend === "webgpu") {
     const { useBackend } = await import("lib/engine/backend.ts");
-    await useBackend("webgpu");
+    await useBackend("webgpu", { storage });
   }
   if (!await tf.setBackend(backend)) throw new Error(`backend "${backend}" does not start here`);
   await tf.ready();

@@ -1,4 +1,5 @@
 /** What the bench `train` and the processes that it measures say to each other: one line of JSON each way. */
+import type { StorageFormat } from "lib/engine/storage.ts";
 import type { GPTConfig } from "lib/transformer.ts";
 
 /** One who trains a model, and how large the model is. */
@@ -12,10 +13,12 @@ export interface Entrant {
 /** One way of ours to train a model, in a process of its own. */
 export interface Variant extends Entrant {
   backend: "simd" | "wasm" | "cpu" | "webgpu";
-  /** tfjs's own package with tfjs's own kernels, nothing replaced. */
+  /** tfjs's own package with tfjs's own kernels; only what trains wrongly or not at all is put right. */
   isStock: boolean;
   /** Whose code computes the operators: the engine's, or the chapters' plain tfjs ops. */
   kernels: "fused" | "reference";
+  /** In how many bits `webgpu` keeps results for the gradients; 32 unless told. */
+  storage?: StorageFormat;
   /** Threads of `simd`; one per core unless told. */
   threads?: number;
 }
