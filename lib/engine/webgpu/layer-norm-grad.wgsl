@@ -1,6 +1,6 @@
-// The gradients of layer norm, in one dispatch: the first workgroups compute dx row by row as in rows.wgsl, the others COLUMNS
-// columns of dGain and dBias each.
-struct Sizes { width: u32, rows: u32, rowGroups: u32 }
+// The gradients of layer norm, in one dispatch: the first workgroups compute dx, a row each as in rows.wgsl, the others COLUMNS columns
+// of dGain and dBias each.
+struct Sizes { width: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dGain: array<f32>;
@@ -10,22 +10,21 @@ struct Sizes { width: u32, rows: u32, rowGroups: u32 }
 @group(0) @binding(6) var<storage, read> statistics: array<vec2f>;
 @group(0) @binding(7) var<storage, read> dy: array<f32>;
 
-// 64 and 16; on software adapters 1 and 64: then no thread waits for another.
-const COLUMNS = select(64u, 16u, LANES > 1u);
-var<workgroup> partial: array<vec2f, 64>;
+const COLUMNS = 16u;
+var<workgroup> partial: array<vec2f, LANES>;
 
 // The sums of a row's push and push · normal, or of a column's gradients of gain and bias, as far as this thread adds them.
 fn sumsOf(isRow: bool, row: u32, lane: u32, column: u32, part: u32) -> vec2f {
   var sums = vec2f(0.0);
-  if (isRow && row < sizes.rows) {
+  if (isRow) {
     let s = statistics[row];
     for (var i = lane; i < sizes.width; i += LANES) {
       let at = row * sizes.width + i;
       let push = dy[at] * gain[i];
       sums += vec2f(push, push * (x[at] - s.x) * s.y);
     }
-  } else if (!isRow && column < sizes.width) {
-    for (var r = part; r < sizes.rows; r += 64u / COLUMNS) {
+  } else if (column < sizes.width) {
+    for (var r = part; r < sizes.rows; r += LANES / COLUMNS) {
       let at = r * sizes.width + column;
       let s = statistics[r];
       sums += vec2f(dy[at] * (x[at] - s.x) * s.y, dy[at]);
@@ -35,22 +34,18 @@ fn sumsOf(isRow: bool, row: u32, lane: u32, column: u32, part: u32) -> vec2f {
 }
 
 fn eachRow(row: u32, lane: u32, thread: u32) {
-  let group = row / (64u / LANES);
-  let isRow = group < sizes.rowGroups;
-  let column = (group - sizes.rowGroups) * COLUMNS + thread % COLUMNS;
-  var sums = sumsOf(isRow, row, lane, column, thread / COLUMNS);
-  if (LANES > 1u) {
-    partial[thread] = sums;
+  let isRow = row < sizes.rows;
+  let column = (row - sizes.rows) * COLUMNS + thread % COLUMNS;
+  partial[thread] = sumsOf(isRow, row, lane, column, thread / COLUMNS);
+  workgroupBarrier();
+  // A row needs the sum of all its threads, columns only of those that share the column.
+  let stop = select(COLUMNS, 1u, isRow);
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (thread < half && half >= stop) { partial[thread] += partial[thread + half]; }
     workgroupBarrier();
-    // A row needs the sum of all its threads, columns only of those that share the column.
-    let stop = select(COLUMNS, 1u, isRow);
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-      if (thread < half && half >= stop) { partial[thread] += partial[thread + half]; }
-      workgroupBarrier();
-    }
-    sums = partial[select(thread, 0u, isRow)];
   }
-  if (isRow && row < sizes.rows) {
+  let sums = partial[select(thread, 0u, isRow)];
+  if (isRow) {
     let s = statistics[row];
     let means = sums / f32(sizes.width);
     for (var i = lane; i < sizes.width; i += LANES) {
@@ -58,7 +53,7 @@ fn eachRow(row: u32, lane: u32, thread: u32) {
       let normal = (x[at] - s.x) * s.y;
       dx[at] = s.y * (dy[at] * gain[i] - means.x - normal * means.y);
     }
-  } else if (!isRow && thread < COLUMNS && column < sizes.width) {
+  } else if (thread < COLUMNS && column < sizes.width) {
     dGain[column] = sums.x;
     dBias[column] = sums.y;
   }
