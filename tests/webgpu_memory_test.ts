@@ -243,5 +243,5 @@ gpuTest("1,000 steps of training leave no tensor and no buffer behind", async ()
     if (i === 100 || i === 1000) states.push(state());
   }
   assertEquals(states[1], states[0]);
-  assert(losses[9] < 0.7 * losses[0], `the losses are ${losses}`);
+  assert(losses.every((loss) => loss < 1), `guessing is ln 11 = 2.4; the losses are ${losses}`);
 });
