@@ -167,7 +167,7 @@ function geluGrad(backend: SimdBackend, { x, dy }: Inputs) {
 /** The longest block of queries that the kernel takes at once, as assembly/attention.ts computes it. */
 function attentionBlock(width: number): number {
   const padded = Math.ceil(width / 8) * 8;
-  return Math.max(6, Math.min(96, Math.floor(65536 / padded / 6) * 6));
+  return Math.max(8, Math.min(80, Math.floor(65536 / padded / 8) * 8));
 }
 
 function rotary(backend: SimdBackend, { qkv }: Inputs, { heads, inverse }: Attributes) {

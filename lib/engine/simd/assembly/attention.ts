@@ -8,8 +8,8 @@ import { address, float, floats, integer, scratch } from "./job.ts";
 import { multiply, pack, PACKED, Shape, Start } from "./matmul.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
 
-/** Most queries and keys in a block; a multiple of both sides of a tile. */
-const MAX_BLOCK: i32 = 96;
+/** Most queries and keys in a block. */
+const MAX_BLOCK: i32 = 80;
 
 /** Floats in one packed block of keys, values or queries: wide heads get shorter blocks. */
 const BLOCK_FLOATS: i32 = 65536;
@@ -26,15 +26,15 @@ function packed(i: i32): usize {
   return scratch + BLOCKS + i * (BLOCK_FLOATS * 4);
 }
 
-/** Queries in a block for heads of this width: a multiple of the tile's 6 rows. */
+/** Queries in a block for heads of this width: a multiple of the tile's 8 columns. */
 function blockLength(width: i32): i32 {
   const padded = (width + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
-  return max(TILE_ROWS, min(MAX_BLOCK, BLOCK_FLOATS / padded / TILE_ROWS * TILE_ROWS));
+  return max(TILE_COLUMNS, min(MAX_BLOCK, BLOCK_FLOATS / padded / TILE_COLUMNS * TILE_COLUMNS));
 }
 
 /** The end of the tile row to which row `i` belongs: up to there a masked row is read, so it must hold zeros. */
-function tileEnd(i: i32): i32 {
-  return (i / TILE_ROWS + 1) * TILE_ROWS;
+function tileEnd(i: i32, columns: i32): i32 {
+  return min((i / TILE_ROWS + 1) * TILE_ROWS, columns);
 }
 
 /** Sets floats [from, to) of a row to 0. */
@@ -141,7 +141,7 @@ export function attention(begin: i32, end: i32): void {
           y + r * yStride,
           width,
         );
-        if (diagonal) clear(row, count, tileEnd(r));
+        if (diagonal) clear(row, count, tileEnd(r, keys));
       }
       pack(false, v + j * stride, stride, keys, width, packed(0));
       multiply(
@@ -265,7 +265,8 @@ export function attentionGrad(begin: i32, end: i32): void {
             dot(dy + at, y + at, width),
           );
           if (diagonal) {
-            clear(scores + row, count, tileEnd(r)), clear(slopes + row, count, tileEnd(r));
+            clear(scores + row, count, tileEnd(r, keys)),
+              clear(slopes + row, count, tileEnd(r, keys));
           }
         }
         const start = diagonal ? Start.Zero : Start.Sum;

@@ -89,7 +89,7 @@ export const SCRATCH_SIZE = 2097152;
 // Sizes that the kernels and the planning of their calls share.
 
 /** Rows of a matrix product that one tile holds in registers. */
-export const TILE_ROWS = 6;
+export const TILE_ROWS = 5;
 /** Columns of a matrix product that one tile holds in registers. */
 export const TILE_COLUMNS = 8;
 /** Floats of the right-hand matrix that a thread keeps packed: half a megabyte, to stay in a core's own cache. */
