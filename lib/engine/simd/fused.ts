@@ -262,17 +262,19 @@ function crossEntropyGrad(backend: SimdBackend, { logits, targets, logSumExp, dy
 }
 
 /** Partial sums are added in their order, so that the result does not depend on the threads. */
-function squareSum(backend: SimdBackend, x: tf.TensorInfo): number {
-  const size = sizeOf(x.shape), units = Math.ceil(size / SQUARE_SUM_BLOCK);
-  const sums = backend.heap.allocate(units * 8);
-  backend.run(Job.SquareSum, units, SQUARE_SUM_BLOCK / 2, backend.addressOf(x), sums, size);
-  const total = backend.heap.doubles(sums, units).reduce((sum, part) => sum + part, 0);
-  backend.heap.free(sums);
-  return total;
-}
-
 function globalNorm(backend: SimdBackend, inputs: Inputs) {
-  const total = Object.values(inputs).reduce((sum, x) => sum + squareSum(backend, x), 0);
+  const sizes = Object.values(inputs).map(({ shape }) => sizeOf(shape));
+  const units = sizes.map((size) => Math.ceil(size / SQUARE_SUM_BLOCK));
+  const count = units.reduce((sum, units) => sum + units, 0);
+  const sums = backend.heap.allocate(count * 8);
+  let to = sums;
+  for (const [i, x] of Object.values(inputs).entries()) {
+    const tensor = backend.addressOf(x);
+    backend.run(Job.SquareSum, units[i], SQUARE_SUM_BLOCK / 2, tensor, to, sizes[i]);
+    to += units[i] * 8;
+  }
+  const total = backend.heap.doubles(sums, count).reduce((sum, part) => sum + part, 0);
+  backend.heap.free(sums);
   return backend.makeTensorInfo([], "float32", Float32Array.of(Math.sqrt(total)));
 }
 
