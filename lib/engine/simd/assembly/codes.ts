@@ -102,6 +102,10 @@ export const TILE_ROWS = 5;
 export const TILE_COLUMNS = 8;
 /** Floats of the right-hand matrix that a thread keeps packed: half a megabyte, to stay in a core's own cache. */
 export const PACKED_FLOATS = 131072;
+/** Most queries, and most keys, in a block of attention: a multiple of the tile's columns. */
+export const ATTENTION_BLOCK = 80;
+/** Floats in a packed block of queries, keys or values. */
+export const ATTENTION_FLOATS = 65536;
 /** Elements in a unit of an elementwise job. */
 export const BLOCK = 1024;
 /** Columns in a unit of a job that reduces over rows: one cache line. */

@@ -18,11 +18,11 @@ export enum Start {
   Sum,
 }
 
-/** Which part of a product is needed, if a matrix is lower-triangular (causal attention). */
+/** Which part of a product is needed, if a matrix is triangular (causal attention). */
 export enum Shape {
   Full,
-  /** Only C[i, j] with j <= i. */
-  LowerResult,
+  /** Only C[i, j] with j >= i. */
+  UpperResult,
   /** A[i, k] is 0 for k > i. */
   LowerLeft,
   /** A[i, k] is 0 for k < i. */
@@ -272,7 +272,7 @@ export function multiply(
     const begin = k == 0 ? start : Start.Sum;
     for (let i = 0; i < rows; i += TILE_ROWS) {
       const height = min(TILE_ROWS, rows - i);
-      const width = shape == Shape.LowerResult ? min(columns, i + TILE_ROWS) : columns;
+      const first = shape == Shape.UpperResult ? i / TILE_COLUMNS * TILE_COLUMNS : 0;
       const from = shape == Shape.UpperLeft ? min(max(i - k, 0), steps) : 0;
       const to = shape == Shape.LowerLeft ? min(max(i + TILE_ROWS - k, 0), steps) : steps;
       if (from >= to && begin == Start.Sum) continue;
@@ -280,9 +280,9 @@ export function multiply(
       if (transposed) {
         packRowsTransposed(a + (k + from) * aStride + floats(i), aStride, length, panel);
       } else packRows(a + i * aStride + floats(k + from), aStride, height, length, panel);
-      let b = packed + floats(k * padded + from * TILE_COLUMNS);
+      let b = packed + floats(k * padded + first * steps + from * TILE_COLUMNS);
       const row = c + i * cStride;
-      for (let j = 0; j < width; j += TILE_COLUMNS, b += floats(steps * TILE_COLUMNS)) {
+      for (let j = first; j < columns; j += TILE_COLUMNS, b += floats(steps * TILE_COLUMNS)) {
         if (height == TILE_ROWS && columns - j >= TILE_COLUMNS) {
           tile(length, panel, b, row + floats(j), cStride, begin, bias + floats(j));
         } else {
