@@ -1,5 +1,5 @@
 /** How a matrix product is cut into pieces for the threads. */
-import { Job, PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./assembly/codes.ts";
+import { DEPTH, Job, PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./assembly/codes.ts";
 import type { SimdBackend } from "./backend.ts";
 
 /** A matrix in memory. Strides in floats; `batch` is how far the next matrix of a batch lies, 0 for the same again. */
@@ -28,6 +28,9 @@ export interface Product {
 const WORTH_A_PIECE = 400_000;
 const PIECES_PER_THREAD = 4;
 
+/** Blocks of columns to try, beyond what the number of pieces asks for: narrow ones are packed once for all rows. */
+const MOST_ACROSS = 8;
+
 /** Computes a product on all threads. */
 export function multiply(backend: SimdBackend, product: Product): void {
   const { transposeA, transposeB, batch, rows, columns, depth, a, b, c, bias = 0 } = product;
@@ -53,30 +56,29 @@ export function multiply(backend: SimdBackend, product: Product): void {
 
 /**
  * Rows and columns of the result in a piece. Each piece needs its rows of A and columns of B packed: A's for every block
- * of columns, B's for every block of rows, but not twice by the same thread. Of the ways to get enough pieces this takes
- * the one that packs least.
+ * of columns; B's for every block of rows, but not twice by the same thread if they fit into its memory. Of the ways to get
+ * enough pieces this takes the one that packs least.
  */
 function blockSize(product: Product, threads: number): { rows: number; columns: number } {
   const { batch, rows, columns, depth } = product;
-  const widest = Math.max(
-    TILE_COLUMNS,
-    roundUp(PACKED_FLOATS / depth - TILE_COLUMNS + 1, TILE_COLUMNS),
-  );
+  const widest = Math.floor(PACKED_FLOATS / Math.min(depth, DEPTH) / TILE_COLUMNS) * TILE_COLUMNS;
   const fewest = Math.ceil(columns / widest);
   const worth = Math.max(1, Math.floor(batch * rows * columns * depth / WORTH_A_PIECE));
   const pieces = threads === 1
     ? 1
     : Math.ceil(Math.min(threads * PIECES_PER_THREAD, worth) / batch);
-  let best = { packing: Infinity, across: fewest, down: 1 };
-  for (let across = fewest; across <= Math.max(fewest, pieces); across++) {
-    const down = Math.ceil(pieces / across);
-    const packing = across * rows + Math.min(down, threads) * columns;
-    if (packing < best.packing) best = { packing, across, down };
+  let best = { packing: Infinity, rows, columns };
+  for (let across = fewest; across <= Math.max(fewest, pieces, MOST_ACROSS); across++) {
+    const block = {
+      rows: roundUp(rows / Math.ceil(pieces / across), TILE_ROWS),
+      columns: Math.min(widest, roundUp(columns / across, TILE_COLUMNS)),
+    };
+    const down = Math.ceil(rows / block.rows);
+    const times = depth * block.columns <= PACKED_FLOATS ? Math.min(down, threads) : down;
+    const packing = Math.ceil(columns / block.columns) * rows + times * columns;
+    if (packing < best.packing) best = { packing, ...block };
   }
-  return {
-    rows: roundUp(rows / best.down, TILE_ROWS),
-    columns: Math.min(widest, roundUp(columns / best.across, TILE_COLUMNS)),
-  };
+  return best;
 }
 
 function roundUp(value: number, multiple: number): number {

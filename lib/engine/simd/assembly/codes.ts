@@ -100,6 +100,8 @@ export const SCRATCH_SIZE = 2097152;
 export const TILE_ROWS = 5;
 /** Columns of a matrix product that one tile holds in registers. */
 export const TILE_COLUMNS = 8;
+/** Steps of a product's sum between two visits of the results: 13 kB of packed panels, which stay in the first-level cache. */
+export const DEPTH = 256;
 /** Floats of the right-hand matrix that a thread keeps packed: half a megabyte, to stay in a core's own cache. */
 export const PACKED_FLOATS = 131072;
 /** Most queries, and most keys, in a block of attention: a multiple of the tile's columns. */

@@ -6,6 +6,7 @@
  */
 import {
   CHUNKS,
+  DEPTH,
   FINISHED,
   GRAIN,
   JOB,
@@ -21,7 +22,7 @@ import {
 } from "./codes.ts";
 import { useArguments, useScratch } from "./job.ts";
 import { complete, finished, isWaiting, publish, published, skip, slotOf, take } from "./queue.ts";
-import { DEPTH, matMul, tileAlone } from "./matmul.ts";
+import { matMul, tileAlone } from "./matmul.ts";
 import { layerNorm, layerNormGrad, layerNormGradParameters } from "./norm.ts";
 import { gelu, geluGrad } from "./gelu.ts";
 import { attention, attentionGrad } from "./attention.ts";

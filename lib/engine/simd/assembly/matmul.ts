@@ -9,7 +9,7 @@
  */
 import { fma, storeLanes } from "./vector.ts";
 import { address, floats, integer, scratch } from "./job.ts";
-import { PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
+import { DEPTH, PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
 
 /** What a tile's results start from. */
 export enum Start {
@@ -28,12 +28,6 @@ export enum Shape {
   /** A[i, k] is 0 for k < i. */
   UpperLeft,
 }
-
-/** Steps along k between two visits of the results: 13 kB of packed panels, which stay in the first-level cache. */
-export const DEPTH: i32 = 256;
-
-/** Steps along k for which the right-hand matrix is packed at once. */
-const MAX_DEPTH: i32 = PACKED_FLOATS / TILE_COLUMNS;
 
 /** Most rows for which the right-hand matrix is not packed. */
 const FEW_ROWS: i32 = 2;
@@ -399,6 +393,10 @@ export function matMul(begin: i32, end: i32, job: i32): void {
   const blockRows = integer(16), blockColumns = integer(17);
   const down = (rows + blockRows - 1) / blockRows,
     across = (columns + blockColumns - 1) / blockColumns;
+  // Steps along k for which a block of the right-hand matrix is packed at once.
+  const deepest = depth * blockColumns <= PACKED_FLOATS
+    ? depth
+    : PACKED_FLOATS / blockColumns / DEPTH * DEPTH;
   for (let unit = begin; unit < end; unit++) {
     const block = unit / down, i = unit % down * blockRows;
     const batch = block / across, j = block % across * blockColumns;
@@ -419,9 +417,9 @@ export function matMul(begin: i32, end: i32, job: i32): void {
       continue;
     }
     const packed = scratch + PACKED;
-    for (let k = 0; k == 0 || k < depth; k += MAX_DEPTH) {
-      const steps = min(MAX_DEPTH, depth - k);
-      if (depth > MAX_DEPTH || packedJob != job || packedBlock != block) {
+    for (let k = 0; k == 0 || k < depth; k += deepest) {
+      const steps = min(deepest, depth - k);
+      if (depth > deepest || packedJob != job || packedBlock != block) {
         pack(transposeB, b + (transposeB ? floats(k) : k * bRow), bRow, steps, width, packed);
         packedJob = job, packedBlock = block;
       }
