@@ -21,7 +21,7 @@ export const MAX_THREADS = 64;
 const WORTH_SHARING = 8000;
 
 /** Pieces of work per thread: a thread that is slowed down by other programs leaves its pieces to the rest. */
-const CHUNKS_PER_THREAD = 4;
+const CHUNKS_PER_THREAD = 8;
 
 /** Sizes of address space, in pages of 64 kB, to ask for: 4 GB, the most there can be, or less if that is refused. */
 const MAX_PAGES = [65536, 32768, 16384, 4096];
