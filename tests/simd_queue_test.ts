@@ -1,6 +1,7 @@
 /** The queue of jobs of the backend `simd`: kernels return before their work is done, and nobody can tell. */
 import { assert, assertEquals } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
+import { fusedEmbedding, fusedLinear } from "lib/engine/kernels.ts";
 import { registerSimdBackend, simdBackend } from "lib/engine/simd/mod.ts";
 import { SLOTS } from "lib/engine/simd/assembly/codes.ts";
 
@@ -78,4 +79,11 @@ testQueue("the time of a kernel is that of its work", async () => {
   const x = scaling(1), { pool } = simdBackend()!;
   await simdBackend()!.time(() => void multiplied(x, x, 3));
   assertEquals(pool.pending, 0);
+});
+
+testQueue("a job without work ends", () => {
+  const none = fusedEmbedding(tf.ones([3, 4]), tf.tensor1d([], "int32"));
+  assertEquals(none.shape, [0, 4]);
+  assertEquals(none.dataSync().length, 0);
+  assertEquals(fusedLinear(tf.ones([0, 5]), tf.ones([5, 7])).dataSync().length, 0);
 });

@@ -36,6 +36,7 @@ const PACK_A = 4, PACK_B = 2.5;
 /** Computes a product on all threads. */
 export function multiply(backend: SimdBackend, product: Product): void {
   const { transposeA, transposeB, batch, rows, columns, depth, a, b, c, bias = 0 } = product;
+  if (batch * rows * columns === 0) return;
   const block = blockSize(product, backend.pool.threads);
   const units = batch * Math.ceil(rows / block.rows) * Math.ceil(columns / block.columns);
   const cost = block.rows * block.columns * depth / 20;

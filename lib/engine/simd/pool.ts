@@ -93,10 +93,12 @@ export class Pool {
    * @param values the job's arguments, as the kernel in `assembly/` lists them
    */
   run(job: Job, units: number, cost: number, ...values: number[]): void {
+    if (units === 0) return;
     const first = (this.exports.reserve(this.#mayWait) - QUEUE) / 8;
     for (let i = 0; i < values.length; i++) this.#queue[first + i] = values[i];
     const fair = Math.ceil(units / (this.threads * CHUNKS_PER_THREAD));
-    const grain = this.threads === 1 ? units : Math.max(fair, Math.ceil(WORTH_SHARING / cost));
+    const worth = Math.max(fair, Math.ceil(WORTH_SHARING / cost));
+    const grain = this.threads === 1 ? units : Math.min(units, worth);
     this.exports.run(job, units, grain);
   }
 
