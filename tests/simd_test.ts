@@ -153,12 +153,13 @@ testSimd("a row comes out the same, to the last bit, alone and among others", as
 });
 
 testSimd("a product deeper than what is packed at once", async () => {
-  const a = draw([3, 20000]), b = draw([20000, 5]);
-  await assertClose(
-    tf.matMul(a.tensor, b.tensor),
-    product(a.values, b.values, [3, 5, 20000]),
-    1e-5,
-  );
+  for (const [rows, columns, depth] of [[3, 5, 20000], [12, 300, 700]]) {
+    for (const transposed of [false, true]) {
+      const a = draw(transposed ? [depth, rows] : [rows, depth]), b = draw([depth, columns]);
+      const expected = product(a.values, b.values, [rows, columns, depth], transposed);
+      await assertClose(tf.matMul(a.tensor, b.tensor, transposed), expected, 1e-5);
+    }
+  }
 });
 
 testSimd("batched products, with one matrix for all", async () => {

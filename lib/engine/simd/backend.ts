@@ -12,7 +12,6 @@ type Values = tf.backend_util.BackendValues;
 /** What the backend knows of a tensor whose numbers stand in the heap. `values` is what inherited kernels read. */
 class HeapData {
   refCount = 1;
-  #view: Float32Array | Int32Array | undefined;
 
   constructor(
     readonly heap: Heap,
@@ -22,7 +21,7 @@ class HeapData {
   ) {}
 
   get values(): Float32Array | Int32Array {
-    return this.#view ??= this.dtype === "int32"
+    return this.dtype === "int32"
       ? this.heap.integers(this.address, this.length)
       : this.heap.floats(this.address, this.length);
   }
@@ -36,12 +35,12 @@ export class SimdBackend extends MathBackendCPU {
   /** @param pool the threads; the backend closes them when it is disposed */
   constructor(readonly pool: Pool) {
     super();
-    this.heap = new Heap(pool.memory, pool.heapBase);
+    this.heap = new Heap(pool.memory, pool.heapBase, () => pool.finish());
     // The parent's first write would print a banner that recommends another package.
     (this as unknown as { firstUse: boolean }).firstUse = false;
   }
 
-  /** Runs a job on the threads: see `Pool.run`. */
+  /** Hands a job to the threads: see `Pool.run`. */
   run(...job: Parameters<Pool["run"]>): void {
     this.pool.run(...job);
   }
@@ -141,6 +140,15 @@ export class SimdBackend extends MathBackendCPU {
       numBytesInHeap: bytesInUse,
       peakBytesInHeap: peakBytes,
     };
+  }
+
+  /** How long a kernel takes, its jobs included. */
+  override async time(run: () => void): Promise<tf.BackendTimingInfo> {
+    this.pool.finish();
+    const start = performance.now();
+    run();
+    this.pool.finish();
+    return await Promise.resolve({ kernelMs: performance.now() - start });
   }
 
   override dispose(): void {

@@ -1,7 +1,15 @@
 /** The fused kernels of `../kernels.ts` (the contract: shapes, attributes) for the backend `simd`. */
 import * as tf from "@tensorflow/tfjs";
 import { KERNELS, rotaryTable } from "../kernels.ts";
-import { BLOCK, COLUMN_GROUP, Job, SQUARE_SUM_BLOCK } from "./assembly/codes.ts";
+import {
+  ATTENTION_BLOCK,
+  ATTENTION_FLOATS,
+  BLOCK,
+  COLUMN_GROUP,
+  Job,
+  SQUARE_SUM_BLOCK,
+  TILE_COLUMNS,
+} from "./assembly/codes.ts";
 import type { SimdBackend } from "./backend.ts";
 import { multiply } from "./matmul.ts";
 import { gatherRows, scatterRows, sum } from "./standard.ts";
@@ -164,10 +172,20 @@ function geluGrad(backend: SimdBackend, { x, dy }: Inputs) {
   return dx;
 }
 
-/** The longest block of queries that the kernel takes at once, as assembly/attention.ts computes it. */
-function attentionBlock(width: number): number {
-  const padded = Math.ceil(width / 8) * 8;
-  return Math.max(6, Math.min(96, Math.floor(65536 / padded / 6) * 6));
+/**
+ * Queries in a block of attention, and keys: as equal as can be, and short for wide heads.
+ *
+ * @throws RangeError if a head is too wide for the shortest block
+ */
+function attentionBlock(length: number, width: number): number {
+  const widest = ATTENTION_FLOATS / TILE_COLUMNS;
+  if (width > widest) {
+    throw new RangeError(`attention: a head must be at most ${widest} wide, got ${width}`);
+  }
+  const padded = Math.ceil(width / TILE_COLUMNS) * TILE_COLUMNS;
+  const room = Math.floor(ATTENTION_FLOATS / padded / TILE_COLUMNS) * TILE_COLUMNS;
+  const blocks = Math.ceil(length / Math.min(ATTENTION_BLOCK, room));
+  return Math.ceil(length / blocks / TILE_COLUMNS) * TILE_COLUMNS;
 }
 
 function rotary(backend: SimdBackend, { qkv }: Inputs, { heads, inverse }: Attributes) {
@@ -205,12 +223,19 @@ function attention(backend: SimdBackend, { qkv }: Inputs, { heads, scale }: Attr
       `attention: qkv must be [B, T, 3C] with C a multiple of ${heads} heads, got [${qkv.shape}]`,
     );
   }
+  const block = attentionBlock(length, width), units = batch * heads * Math.ceil(length / block);
   const y = backend.output([batch, length, channels]),
     logSumExp = backend.output([batch, heads, length]);
-  const blocks = Math.ceil(length / attentionBlock(width)), units = batch * heads * blocks;
-  const cost = length * length / blocks * width / 10;
   const tensors = addresses(backend, qkv, y, logSumExp);
-  backend.run(Job.Attention, units, cost, ...tensors, length, heads, width, scale, blocks);
+  const sizes = [length, heads, width, scale, block];
+  backend.run(
+    Job.Attention,
+    units,
+    length * block * width / 10,
+    ...tensors,
+    ...sizes,
+    batch * heads,
+  );
   return [y, logSumExp];
 }
 
@@ -220,18 +245,10 @@ function attentionGrad(
   { heads, scale }: Attributes,
 ) {
   const [batch, length, packed] = qkv.shape, width = packed / 3 / heads;
-  const dqkv = backend.output(qkv.shape);
+  const block = attentionBlock(length, width), dqkv = backend.output(qkv.shape);
   const tensors = addresses(backend, qkv, y, logSumExp, dy, dqkv);
-  backend.run(
-    Job.AttentionGrad,
-    batch * heads,
-    length * length * width / 4,
-    ...tensors,
-    length,
-    heads,
-    width,
-    scale,
-  );
+  const cost = length * length * width / 4, sizes = [length, heads, width, scale, block];
+  backend.run(Job.AttentionGrad, batch * heads, cost, ...tensors, ...sizes);
   return dqkv;
 }
 
@@ -291,17 +308,19 @@ function crossEntropyGrad(backend: SimdBackend, { logits, targets, logSumExp, dy
 }
 
 /** Partial sums are added in their order, so that the result does not depend on the threads. */
-function squareSum(backend: SimdBackend, x: tf.TensorInfo): number {
-  const size = sizeOf(x.shape), units = Math.ceil(size / SQUARE_SUM_BLOCK);
-  const sums = backend.heap.allocate(units * 8);
-  backend.run(Job.SquareSum, units, SQUARE_SUM_BLOCK / 2, backend.addressOf(x), sums, size);
-  const total = backend.heap.doubles(sums, units).reduce((sum, part) => sum + part, 0);
-  backend.heap.free(sums);
-  return total;
-}
-
 function globalNorm(backend: SimdBackend, inputs: Inputs) {
-  const total = Object.values(inputs).reduce((sum, x) => sum + squareSum(backend, x), 0);
+  const sizes = Object.values(inputs).map(({ shape }) => sizeOf(shape));
+  const units = sizes.map((size) => Math.ceil(size / SQUARE_SUM_BLOCK));
+  const count = units.reduce((sum, units) => sum + units, 0);
+  const sums = backend.heap.allocate(count * 8);
+  let to = sums;
+  for (const [i, x] of Object.values(inputs).entries()) {
+    const tensor = backend.addressOf(x);
+    backend.run(Job.SquareSum, units[i], SQUARE_SUM_BLOCK / 2, tensor, to, sizes[i]);
+    to += units[i] * 8;
+  }
+  const total = backend.heap.doubles(sums, count).reduce((sum, part) => sum + part, 0);
+  backend.heap.free(sums);
   return backend.makeTensorInfo([], "float32", Float32Array.of(Math.sqrt(total)));
 }
 

@@ -37,8 +37,9 @@ export class Heap {
   /**
    * @param memory grows when needed, up to its own maximum
    * @param base the first address that is the heap's, in bytes
+   * @param settle is called before the host looks into the heap: it must wait for all who still work there
    */
-  constructor(memory: WebAssembly.Memory, base: number) {
+  constructor(memory: WebAssembly.Memory, base: number, readonly settle: () => void = () => {}) {
     this.#memory = memory;
     this.#buffer = memory.buffer;
     this.#known.add(memory.buffer);
@@ -98,18 +99,21 @@ export class Heap {
     return this.#known.has(buffer);
   }
 
-  /** `length` floats at `address`, as a view: what is written there is seen at once. */
+  /** `length` floats at `address`, as a view: what is written there is seen at once. Good until the next job runs. */
   floats(address: number, length: number): Float32Array {
+    this.settle();
     return new Float32Array(this.#buffer, address, length);
   }
 
   /** `length` int32 at `address`, as a view. */
   integers(address: number, length: number): Int32Array {
+    this.settle();
     return new Int32Array(this.#buffer, address, length);
   }
 
   /** `length` float64 at `address`, as a view. */
   doubles(address: number, length: number): Float64Array {
+    this.settle();
     return new Float64Array(this.#buffer, address, length);
   }
 

@@ -1,9 +1,13 @@
 /** The threads: the main one, which runs the kernels' exports itself, and workers beside it. */
 import {
-  ARGUMENTS,
+  FINISHED,
   type Job,
+  PUBLISHED,
+  QUEUE,
   SCRATCH,
   SCRATCH_SIZE,
+  SLOT_SIZE,
+  SLOTS,
   STOP,
   WAKE,
   WORKERS,
@@ -23,7 +27,7 @@ const WORTH_SHARING = 8000;
 const WORTH_WORKERS = 30e6;
 
 /** Pieces of work per thread: a thread that is slowed down by other programs leaves its pieces to the rest. */
-const CHUNKS_PER_THREAD = 4;
+const CHUNKS_PER_THREAD = 8;
 
 /** Sizes of address space, in pages of 64 kB, to ask for: 4 GB, the most there can be, or less if that is refused. */
 const MAX_PAGES = [65536, 32768, 16384, 4096];
@@ -31,14 +35,16 @@ const MAX_PAGES = [65536, 32768, 16384, 4096];
 const PAGE = 65536;
 
 interface Exports {
-  run(job: number, units: number, grain: number, mayWait: boolean): void;
+  reserve(mayWait: boolean): number;
+  run(job: number, units: number, grain: number): void;
+  finish(most: number, mayWait: boolean): void;
   isRelaxed(): number;
   measureTile(times: number): number;
 }
 
 /** Runs jobs on all threads. */
 export class Pool {
-  readonly #arguments: Float64Array;
+  readonly #queue: Float64Array;
   readonly #control: Int32Array;
   readonly #mayWait = mayWait();
 
@@ -53,7 +59,7 @@ export class Pool {
     startWorkers: () => void,
   ) {
     this.#startWorkers = threads > 1 ? startWorkers : undefined;
-    this.#arguments = new Float64Array(memory.buffer, ARGUMENTS, 32);
+    this.#queue = new Float64Array(memory.buffer, QUEUE, SLOTS * SLOT_SIZE / 8);
     this.#control = new Int32Array(memory.buffer, 0, SCRATCH / 4);
   }
 
@@ -91,18 +97,33 @@ export class Pool {
   }
 
   /**
-   * Runs a job and returns when it is done.
+   * Puts a job in the queue. It runs after those before it, and may still be at work when this returns: what it reads and
+   * writes is the host's to touch after `finish` only.
    *
    * @param units independent pieces of work in it
    * @param cost of one unit, in steps of about a nanosecond: it decides how many threads share the job
    * @param values the job's arguments, as the kernel in `assembly/` lists them
    */
   run(job: Job, units: number, cost: number, ...values: number[]): void {
-    for (let i = 0; i < values.length; i++) this.#arguments[i] = values[i];
+    if (units === 0) return;
+    const first = (this.exports.reserve(this.#mayWait) - QUEUE) / 8;
+    for (let i = 0; i < values.length; i++) this.#queue[first + i] = values[i];
     const fair = Math.ceil(units / (this.threads * CHUNKS_PER_THREAD));
-    const grain = this.threads === 1 ? units : Math.max(fair, Math.ceil(WORTH_SHARING / cost));
+    const worth = Math.max(fair, Math.ceil(WORTH_SHARING / cost));
+    const grain = this.threads === 1 ? units : Math.min(units, worth);
     if (this.#startWorkers && grain < units) this.#miss(units * cost);
-    this.exports.run(job, units, grain, this.#mayWait);
+    this.exports.run(job, units, grain);
+  }
+
+  /** How many jobs are not done at this moment. */
+  get pending(): number {
+    return Atomics.load(this.#control, PUBLISHED / 4) - Atomics.load(this.#control, FINISHED / 4) |
+      0;
+  }
+
+  /** Works until all jobs are done. */
+  finish(): void {
+    this.exports.finish(0, this.#mayWait);
   }
 
   #miss(work: number): void {

@@ -326,6 +326,15 @@ function concat({ inputs, attrs: { axis }, backend }: Call): Outputs | undefined
   return y;
 }
 
+/** Sets all elements of a float32 tensor. */
+function fill(backend: SimdBackend, y: tf.TensorInfo, value: number): void {
+  const one = backend.table(`constant ${value}`, () => Float32Array.of(value));
+  const width = y.shape[y.shape.length - 1] ?? 1, rows = sizeOf(y.shape) / width;
+  const sizes = [1, 1, width], from = [0, 0, 0, 0], to = [width, 0, 0, 1];
+  const cost = 10 + width / 4;
+  backend.run(Job.Copy, rows, cost, one, backend.addressOf(y), ...sizes, ...from, ...to);
+}
+
 function pad(
   { inputs: { x }, attrs: { paddings, constantValue }, backend }: Call,
 ): Outputs | undefined {
@@ -334,7 +343,7 @@ function pad(
     size + paddings[i][0] + paddings[i][1]
   );
   const y = backend.output(shape), strides = stridesOf(shape);
-  (backend.valuesOf(y) as Float32Array).fill(constantValue);
+  fill(backend, y, constantValue);
   const offset = strides.reduce((sum, stride, i) => sum + stride * paddings[i][0], 0);
   const from = { tensor: x, strides: stridesOf(x.shape) };
   return ifDone(backend, copy(backend, x.shape, from, { tensor: y, strides, offset }), y);

@@ -2,173 +2,191 @@
 /**
  * Causal attention by blocks, forwards and backwards: no matrix of all queries against all keys is ever kept
  * (Dao et al., "FlashAttention", 2022). Of each query only the log of its softmax's denominator is saved.
+ *
+ * A block of scores stands as [keys, queries]: four neighbouring queries are the lanes of a vector, so that their softmaxes
+ * are computed side by side, and nothing is ever summed across lanes.
  */
-import { exp, expOne, firstLanes, logOne, maxLanes, storeLanes, sumLanes } from "./vector.ts";
+import { exp, firstLanes, fma, log, storeLanes, sumLanes } from "./vector.ts";
 import { address, float, floats, integer, scratch } from "./job.ts";
 import { multiply, pack, PACKED, Shape, Start } from "./matmul.ts";
-import { TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
+import { ATTENTION_BLOCK, ATTENTION_FLOATS, TILE_COLUMNS } from "./codes.ts";
 
-/** Most queries and keys in a block; a multiple of both sides of a tile. */
-const MAX_BLOCK: i32 = 96;
-
-/** Floats in one packed block of keys, values or queries: wide heads get shorter blocks. */
-const BLOCK_FLOATS: i32 = 65536;
-
-// The scratch area behind the product's own: two square matrices, two columns, five packed blocks.
+// The scratch area behind the panels of the product: two blocks of scores, three numbers for each query, packed blocks.
 const SCORES: usize = PACKED;
-const SLOPES: usize = SCORES + MAX_BLOCK * MAX_BLOCK * 4;
-const MOST: usize = SLOPES + MAX_BLOCK * MAX_BLOCK * 4;
-const TOTAL: usize = MOST + MAX_BLOCK * 4;
-const BLOCKS: usize = TOTAL + MAX_BLOCK * 4;
+const SLOPES: usize = SCORES + ATTENTION_BLOCK * ATTENTION_BLOCK * 4;
+const MOST: usize = SLOPES + ATTENTION_BLOCK * ATTENTION_BLOCK * 4;
+const TOTAL: usize = MOST + ATTENTION_BLOCK * 4;
+const KEEP: usize = TOTAL + ATTENTION_BLOCK * 4;
+const BLOCKS: usize = KEEP + ATTENTION_BLOCK * 4;
+
+// What the job's arguments say: see `attention`. Strides are bytes from a token to the next.
+let length: i32, heads: i32, width: i32, block: i32;
+let scale: f32;
+let stride: usize, yStride: usize;
+
+function readShape(first: i32): void {
+  length = integer(first), heads = integer(first + 1), width = integer(first + 2);
+  scale = float(first + 3), block = integer(first + 4);
+  stride = floats(3 * heads * width), yStride = floats(heads * width);
+}
+
+/** Bytes from the first token of the first batch to the first token of head number `head` of all, for rows of `row` bytes. */
+function headOffset(head: i32, row: usize): usize {
+  return head / heads * length * row + floats(head % heads * width);
+}
 
 /** Where packed block number `i` stands. */
 function packed(i: i32): usize {
-  return scratch + BLOCKS + i * (BLOCK_FLOATS * 4);
+  return scratch + BLOCKS + i * (ATTENTION_FLOATS * 4);
 }
 
-/** Queries in a block for heads of this width: a multiple of the tile's 6 rows. */
-function blockLength(width: i32): i32 {
-  const padded = (width + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS;
-  return max(TILE_ROWS, min(MAX_BLOCK, BLOCK_FLOATS / padded / TILE_ROWS * TILE_ROWS));
+/** to[keys, queries] = a[keys, width] times a packed block; on the diagonal, only for queries that see the key. */
+function scoresOf(a: usize, b: usize, to: usize, keys: i32, queries: i32, diagonal: bool): void {
+  const shape = diagonal ? Shape.UpperResult : Shape.Full;
+  multiply(false, a, stride, b, to, floats(block), keys, queries, width, Start.Zero, 0, shape);
 }
 
-/** The end of the tile row to which row `i` belongs: up to there a masked row is read, so it must hold zeros. */
-function tileEnd(i: i32): i32 {
-  return (i / TILE_ROWS + 1) * TILE_ROWS;
-}
-
-/** Sets floats [from, to) of a row to 0. */
-function clear(row: usize, from: i32, to: i32): void {
-  for (let j = from; j < to; j++) store<f32>(row + floats(j), 0);
-}
-
-/** Multiplies a row of `width` floats. */
-function scaleRow(row: usize, width: i32, factor: f32): void {
-  const factors = f32x4.splat(factor);
-  for (let j = 0; j < width; j += 4) {
-    storeLanes(row + floats(j), f32x4.mul(v128.load(row + floats(j)), factors), width - j);
-  }
-}
-
-/** The largest of `count` floats. A NaN may be passed over: what is made of the result will be NaN all the same. */
-function largest(row: usize, count: i32): f32 {
-  let most = f32x4.splat(-Infinity), j = 0;
-  for (; j + 4 <= count; j += 4) most = f32x4.pmax(most, v128.load(row + floats(j)));
-  for (; j < count; j++) most = f32x4.pmax(most, v128.load_splat<f32>(row + floats(j)));
-  return maxLanes(most);
-}
-
-/**
- * Turns a row of raw scores into e^(scale score - most), where `most` is the largest scaled score of this query so far.
- * What earlier blocks gave (`total`, and the row `y`) is brought to the new `most` (Milakov & Gimelshein 2018).
- */
-function onlineSoftmax(
-  row: usize,
-  count: i32,
-  scale: f32,
-  most: usize,
-  total: usize,
+/** y[queries, width] = or += the transpose of scores[keys, queries] times a packed block [keys, width]. */
+function addToQueries(
+  scores: usize,
+  b: usize,
   y: usize,
-  width: i32,
+  row: usize,
+  keys: i32,
+  queries: i32,
+  diagonal: bool,
+  isFirst: bool,
 ): void {
-  const before = load<f32>(most), now = max(before, largest(row, count) * scale);
-  const shift = f32x4.splat(now), scales = f32x4.splat(scale);
-  let sum = f32x4.splat(0), j = 0;
-  for (; j + 4 <= count; j += 4) {
-    const e = exp(f32x4.sub(f32x4.mul(v128.load(row + floats(j)), scales), shift));
-    sum = f32x4.add(sum, e);
-    v128.store(row + floats(j), e);
+  const shape = diagonal ? Shape.LowerLeft : Shape.Full, start = isFirst ? Start.Zero : Start.Sum;
+  multiply(true, scores, floats(block), b, y, row, queries, width, keys, start, 0, shape);
+}
+
+/** y[keys, width] = or += scores[keys, queries] times a packed block [queries, width]; what is on the diagonal comes first. */
+function addToKeys(
+  scores: usize,
+  b: usize,
+  y: usize,
+  keys: i32,
+  queries: i32,
+  diagonal: bool,
+): void {
+  const shape = diagonal ? Shape.UpperLeft : Shape.Full, start = diagonal ? Start.Zero : Start.Sum;
+  multiply(false, scores, floats(block), b, y, stride, keys, width, queries, start, 0, shape);
+}
+
+/** Keys in a block that all of the four queries from number `query` on see. */
+function seenByAll(query: i32, keys: i32, diagonal: bool): i32 {
+  return diagonal ? min(query + 1, keys) : keys;
+}
+
+/** Keys in a block for which the four queries need a number: on the diagonal also zeros, to the end of the product's tiles. */
+function neededByAny(query: i32, keys: i32, diagonal: bool): i32 {
+  return diagonal ? min(query + TILE_COLUMNS, keys) : keys;
+}
+
+/** The largest scores of four queries. A NaN may be passed over: what is made of the result will be NaN all the same. */
+function largest(column: usize, query: i32, all: i32, keys: i32): v128 {
+  const row = floats(block);
+  let most = f32x4.splat(-Infinity), j = 0;
+  for (; j < all; j++, column += row) most = f32x4.pmax(most, v128.load(column));
+  for (; j < keys; j++, column += row) {
+    const hidden = firstLanes(j - query);
+    most = f32x4.pmax(most, v128.bitselect(f32x4.splat(-Infinity), v128.load(column), hidden));
   }
-  if (j < count) {
-    const e = exp(f32x4.sub(f32x4.mul(v128.load(row + floats(j)), scales), shift));
-    sum = f32x4.add(sum, v128.and(e, firstLanes(count - j)));
-    storeLanes(row + floats(j), e, count - j);
-  }
-  store<f32>(most, now);
-  if (before == -Infinity) return store<f32>(total, sumLanes(sum));
-  const keep = expOne(before - now);
-  store<f32>(total, load<f32>(total) * keep + sumLanes(sum));
-  if (keep != 1) scaleRow(y, width, keep);
+  return most;
 }
 
 /**
- * Units: blocks of queries of heads of batches.
+ * Turns scores into e^(scale score - most), where `most` is the largest scaled score of the query so far. Updates `most` and
+ * the sum of these numbers, `total`, and gives the factor that brings what earlier blocks gave to the new `most`, `keep`
+ * (Milakov & Gimelshein 2018).
+ */
+function onlineSoftmax(keys: i32, queries: i32, diagonal: bool): void {
+  const scales = f32x4.splat(scale), row = floats(block);
+  for (let query = 0; query < queries; query += 4) {
+    const at = floats(query), most = scratch + MOST + at, total = scratch + TOTAL + at;
+    const all = seenByAll(query, keys, diagonal), any = neededByAny(query, keys, diagonal);
+    let column = scratch + SCORES + at, sum = f32x4.splat(0), j = 0;
+    const before = v128.load(most);
+    const now = f32x4.pmax(before, f32x4.mul(largest(column, query, all, any), scales));
+    const shift = f32x4.neg(now);
+    for (; j < all; j++, column += row) {
+      const e = exp(fma(v128.load(column), scales, shift));
+      sum = f32x4.add(sum, e);
+      v128.store(column, e);
+    }
+    for (; j < any; j++, column += row) {
+      const e = exp(fma(v128.load(column), scales, shift));
+      const kept = v128.andnot(e, firstLanes(j - query));
+      sum = f32x4.add(sum, kept);
+      v128.store(column, kept);
+    }
+    const keep = exp(f32x4.sub(before, now));
+    v128.store(scratch + KEEP + at, keep);
+    v128.store(most, now);
+    v128.store(total, fma(v128.load(total), keep, sum));
+  }
+}
+
+/** Multiplies each row of y[queries, width] by its own factor. */
+function scaleRows(y: usize, factors: usize, queries: i32): void {
+  for (let query = 0; query < queries; query++, y += yStride) {
+    const factor = v128.load_splat<f32>(factors + floats(query));
+    for (let j = 0; j < width; j += 4) {
+      storeLanes(y + floats(j), f32x4.mul(v128.load(y + floats(j)), factor), width - j);
+    }
+  }
+}
+
+/** Divides by the softmaxes' denominators, and stores their logarithms. */
+function normalise(y: usize, logSumExps: usize, queries: i32): void {
+  for (let query = 0; query < queries; query += 4) {
+    const at = floats(query), total = v128.load(scratch + TOTAL + at);
+    const logSumExp = f32x4.add(v128.load(scratch + MOST + at), log(total));
+    storeLanes(logSumExps + at, logSumExp, queries - query);
+    v128.store(scratch + KEEP + at, f32x4.div(f32x4.splat(1), total));
+  }
+  scaleRows(y, scratch + KEEP, queries);
+}
+
+/** One block of queries of a head, whose first query, key and value stand at q, k and v. */
+function attend(q: usize, k: usize, v: usize, y: usize, logSumExps: usize, first: i32): void {
+  const queries = min(block, length - first);
+  pack(true, q + first * stride, stride, width, queries, packed(0));
+  for (let i = 0; i < queries; i += 4) {
+    v128.store(scratch + MOST + floats(i), f32x4.splat(-Infinity));
+    v128.store(scratch + TOTAL + floats(i), f32x4.splat(0));
+  }
+  for (let j = 0; j <= first; j += block) {
+    const keys = min(block, length - j), diagonal = j == first;
+    scoresOf(k + j * stride, packed(0), scratch + SCORES, keys, queries, diagonal);
+    onlineSoftmax(keys, queries, diagonal);
+    if (j > 0) scaleRows(y, scratch + KEEP, queries);
+    pack(false, v + j * stride, stride, keys, width, packed(1));
+    addToQueries(scratch + SCORES, packed(1), y, yStride, keys, queries, diagonal, j == 0);
+  }
+  normalise(y, logSumExps, queries);
+}
+
+/**
+ * Units: blocks of queries of heads of batches; the last blocks, which see most, come first.
  * Arguments: qkv [batch, length, 3 heads width], y [batch, length, heads width], logSumExps [batch, heads, length],
- * length, heads, width, scale, blocks (of queries in `length`).
+ * length, heads, width, scale, block (queries in one, and keys), all (heads of all batches).
  */
 export function attention(begin: i32, end: i32): void {
-  const length = integer(3),
-    heads = integer(4),
-    width = integer(5),
-    scale = float(6),
-    blocks = integer(7);
-  const block = blockLength(width),
-    stride = floats(3 * heads * width),
-    yStride = floats(heads * width);
-  const scores = scratch + SCORES, most = scratch + MOST, total = scratch + TOTAL;
+  readShape(3);
+  const all = integer(8), blocks = (length + block - 1) / block;
   for (let unit = begin; unit < end; unit++) {
-    const head = unit / blocks, i = unit % blocks * block, rows = min(block, length - i);
-    const q = address(0) + head / heads * length * stride + floats(head % heads * width);
-    const k = q + yStride, v = k + yStride;
-    const y = address(1) + (head / heads * length + i) * yStride + floats(head % heads * width);
-    const logSumExps = address(2) + floats(head * length + i);
-    for (let r = 0; r < rows; r++) store<f32>(most + floats(r), -Infinity);
-    for (let j = 0; j <= i; j += block) {
-      const keys = min(block, length - j), diagonal = i == j, rowBytes = floats(block);
-      pack(true, k + j * stride, stride, width, keys, packed(0));
-      multiply(
-        false,
-        q + i * stride,
-        stride,
-        packed(0),
-        scores,
-        rowBytes,
-        rows,
-        keys,
-        width,
-        Start.Zero,
-        0,
-        diagonal ? Shape.LowerResult : Shape.Full,
-      );
-      for (let r = 0; r < rows; r++) {
-        const row = scores + r * rowBytes, count = diagonal ? r + 1 : keys;
-        onlineSoftmax(
-          row,
-          count,
-          scale,
-          most + floats(r),
-          total + floats(r),
-          y + r * yStride,
-          width,
-        );
-        if (diagonal) clear(row, count, tileEnd(r));
-      }
-      pack(false, v + j * stride, stride, keys, width, packed(0));
-      multiply(
-        false,
-        scores,
-        rowBytes,
-        packed(0),
-        y,
-        yStride,
-        rows,
-        width,
-        keys,
-        j == 0 ? Start.Zero : Start.Sum,
-        0,
-        diagonal ? Shape.LowerLeft : Shape.Full,
-      );
-    }
-    for (let r = 0; r < rows; r++) {
-      const sum = load<f32>(total + floats(r));
-      scaleRow(y + r * yStride, width, 1 / sum);
-      store<f32>(logSumExps + floats(r), load<f32>(most + floats(r)) + logOne(sum));
-    }
+    const head = unit % all, first = (blocks - 1 - unit / all) * block;
+    const q = address(0) + headOffset(head, stride);
+    const y = address(1) + headOffset(head, yStride) + first * yStride;
+    const logSumExps = address(2) + floats(head * length + first);
+    attend(q, q + yStride, q + 2 * yStride, y, logSumExps, first);
   }
 }
 
 /** The sum of x[j] y[j]. */
-function dot(x: usize, y: usize, width: i32): f32 {
+function dot(x: usize, y: usize): f32 {
   let sum = f32x4.splat(0);
   for (let j = 0; j < width; j += 4) {
     const product = f32x4.mul(v128.load(x + floats(j)), v128.load(y + floats(j)));
@@ -178,144 +196,73 @@ function dot(x: usize, y: usize, width: i32): f32 {
 }
 
 /**
- * From a row of raw scores s and of slopes g = dy . v: the weights p = e^(scale s - logSumExp) in place of s, and the
- * slopes of the scores, p (g - dy . y) scale, in place of g.
+ * From scores s and slopes g = dy . v: the weights p = e^(scale s - logSumExp) in place of s, and the slopes of the scores,
+ * p (g - dy . y) scale, in place of g.
  */
-function softmaxGrad(
-  scores: usize,
-  slopes: usize,
-  count: i32,
-  scale: f32,
-  logSumExp: f32,
-  dyDotY: f32,
-): void {
-  const scales = f32x4.splat(scale), shift = f32x4.splat(logSumExp), mean = f32x4.splat(dyDotY);
-  for (let j = 0; j < count; j += 4) {
-    const at = floats(j);
-    const p = exp(f32x4.sub(f32x4.mul(v128.load(scores + at), scales), shift));
-    const slope = f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(slopes + at), mean)), scales);
-    storeLanes(scores + at, p, count - j);
-    storeLanes(slopes + at, slope, count - j);
+function softmaxGrad(logSumExps: usize, keys: i32, queries: i32, diagonal: bool): void {
+  const scales = f32x4.splat(scale), row = floats(block);
+  for (let query = 0; query < queries; query += 4) {
+    const at = floats(query), shift = f32x4.neg(v128.load(logSumExps + at));
+    const mean = v128.load(scratch + TOTAL + at);
+    const all = seenByAll(query, keys, diagonal), any = neededByAny(query, keys, diagonal);
+    let score = scratch + SCORES + at, slope = scratch + SLOPES + at, j = 0;
+    for (; j < all; j++, score += row, slope += row) {
+      const p = exp(fma(v128.load(score), scales, shift));
+      const d = f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(slope), mean)), scales);
+      v128.store(score, p);
+      v128.store(slope, d);
+    }
+    for (; j < any; j++, score += row, slope += row) {
+      const hidden = firstLanes(j - query);
+      const p = exp(fma(v128.load(score), scales, shift));
+      const d = f32x4.mul(f32x4.mul(p, f32x4.sub(v128.load(slope), mean)), scales);
+      v128.store(score, v128.andnot(p, hidden));
+      v128.store(slope, v128.andnot(d, hidden));
+    }
+  }
+}
+
+/** What one block of queries adds to the gradients; `q`, `dq`, `y`, `dy` and `logSumExps` are those of the head's first token. */
+function attendGrad(q: usize, dq: usize, y: usize, dy: usize, logSumExps: usize, first: i32): void {
+  const queries = min(block, length - first), from = first * stride, yFrom = first * yStride;
+  pack(true, q + from, stride, width, queries, packed(0));
+  pack(true, dy + yFrom, yStride, width, queries, packed(1));
+  pack(false, q + from, stride, queries, width, packed(2));
+  pack(false, dy + yFrom, yStride, queries, width, packed(3));
+  for (let i = 0; i < queries; i++) {
+    const at = yFrom + i * yStride;
+    store<f32>(scratch + TOTAL + floats(i), dot(dy + at, y + at));
+  }
+  for (let j = 0; j <= first; j += block) {
+    const keys = min(block, length - j), diagonal = j == first, at = j * stride;
+    const k = q + yStride + at, v = k + yStride, dk = dq + yStride + at, dv = dk + yStride;
+    scoresOf(k, packed(0), scratch + SCORES, keys, queries, diagonal);
+    scoresOf(v, packed(1), scratch + SLOPES, keys, queries, diagonal);
+    softmaxGrad(logSumExps + floats(first), keys, queries, diagonal);
+    pack(false, k, stride, keys, width, packed(4));
+    addToQueries(scratch + SLOPES, packed(4), dq + from, stride, keys, queries, diagonal, j == 0);
+    addToKeys(scratch + SLOPES, packed(2), dk, keys, queries, diagonal);
+    addToKeys(scratch + SCORES, packed(3), dv, keys, queries, diagonal);
   }
 }
 
 /**
  * Units: heads of batches.
- * Arguments: qkv, y, logSumExps, dy, dqkv (shapes as in `attention`), length, heads, width, scale.
+ * Arguments: qkv, y, logSumExps, dy, dqkv (shapes as in `attention`), length, heads, width, scale, block.
  */
 export function attentionGrad(begin: i32, end: i32): void {
-  const length = integer(5), heads = integer(6), width = integer(7), scale = float(8);
-  const block = blockLength(width),
-    stride = floats(3 * heads * width),
-    yStride = floats(heads * width);
-  const scores = scratch + SCORES, slopes = scratch + SLOPES, rowBytes = floats(block);
+  readShape(5);
   for (let head = begin; head < end; head++) {
-    const offset = head / heads * length * stride + floats(head % heads * width);
-    const q = address(0) + offset, k = q + yStride, v = k + yStride;
-    const dq = address(4) + offset, dk = dq + yStride, dv = dk + yStride;
-    const offsetY = head / heads * length * yStride + floats(head % heads * width);
-    const y = address(1) + offsetY,
-      dy = address(3) + offsetY,
-      logSumExps = address(2) + floats(head * length);
-    for (let j = 0; j < length; j += block) {
-      const keys = min(block, length - j);
-      pack(true, k + j * stride, stride, width, keys, packed(0));
-      pack(true, v + j * stride, stride, width, keys, packed(1));
-      pack(false, k + j * stride, stride, keys, width, packed(2));
-      for (let i = j; i < length; i += block) {
-        const rows = min(block, length - i), diagonal = i == j;
-        const result = diagonal ? Shape.LowerResult : Shape.Full;
-        multiply(
-          false,
-          q + i * stride,
-          stride,
-          packed(0),
-          scores,
-          rowBytes,
-          rows,
-          keys,
-          width,
-          0,
-          0,
-          result,
-        );
-        multiply(
-          false,
-          dy + i * yStride,
-          yStride,
-          packed(1),
-          slopes,
-          rowBytes,
-          rows,
-          keys,
-          width,
-          0,
-          0,
-          result,
-        );
-        for (let r = 0; r < rows; r++) {
-          const at = (i + r) * yStride, row = r * rowBytes, count = diagonal ? r + 1 : keys;
-          const logSumExp = load<f32>(logSumExps + floats(i + r));
-          softmaxGrad(
-            scores + row,
-            slopes + row,
-            count,
-            scale,
-            logSumExp,
-            dot(dy + at, y + at, width),
-          );
-          if (diagonal) {
-            clear(scores + row, count, tileEnd(r)), clear(slopes + row, count, tileEnd(r));
-          }
-        }
-        const start = diagonal ? Start.Zero : Start.Sum;
-        const upper = diagonal ? Shape.UpperLeft : Shape.Full,
-          lower = diagonal ? Shape.LowerLeft : Shape.Full;
-        pack(false, dy + i * yStride, yStride, rows, width, packed(3));
-        multiply(
-          true,
-          scores,
-          rowBytes,
-          packed(3),
-          dv + j * stride,
-          stride,
-          keys,
-          width,
-          rows,
-          start,
-          0,
-          upper,
-        );
-        pack(false, q + i * stride, stride, rows, width, packed(4));
-        multiply(
-          true,
-          slopes,
-          rowBytes,
-          packed(4),
-          dk + j * stride,
-          stride,
-          keys,
-          width,
-          rows,
-          start,
-          0,
-          upper,
-        );
-        multiply(
-          false,
-          slopes,
-          rowBytes,
-          packed(2),
-          dq + i * stride,
-          stride,
-          rows,
-          width,
-          keys,
-          j == 0 ? Start.Zero : Start.Sum,
-          0,
-          lower,
-        );
-      }
+    const offset = headOffset(head, stride), yOffset = headOffset(head, yStride);
+    for (let first = 0; first < length; first += block) {
+      attendGrad(
+        address(0) + offset,
+        address(4) + offset,
+        address(1) + yOffset,
+        address(3) + yOffset,
+        address(2) + floats(head * length),
+        first,
+      );
     }
   }
 }

@@ -196,6 +196,9 @@ export function copy(begin: i32, end: i32): void {
     let to = address(1) + rowOffset(row, d1, d2, integer(9), integer(10), integer(11));
     if (step == 4 && toStep == 4) {
       memory.copy(to, from, floats(count));
+    } else if (step == 0 && toStep == 4) {
+      const same = v128.load_splat<f32>(from);
+      for (let j = 0; j < count; j += 4) storeLanes(to + floats(j), same, count - j);
     } else {
       for (let j = 0; j < count; j++, from += step, to += toStep) store<f32>(to, load<f32>(from));
     }

@@ -1,17 +1,18 @@
 // @ts-nocheck: AssemblyScript, which tools/build-simd.ts compiles.
 /**
- * Where the threads meet. The main thread publishes a job; it and the workers take chunks of the job's units until
- * none are left. Which thread takes a chunk never changes a bit of the result: every unit is computed alone, in a fixed
- * order. A worker that sleeps, or that the system has put aside, delays nothing: the others take its chunks.
+ * What the main thread and the workers do with the queue of jobs. Which thread takes a chunk of a job never changes a bit
+ * of the result: every unit is computed alone, in a fixed order. A worker that sleeps, or that the system has put aside,
+ * delays nothing: the others take its chunks.
  */
 import {
   CHUNKS,
-  DONE,
+  DEPTH,
+  FINISHED,
   GRAIN,
   JOB,
   Job,
   SLEEPERS,
-  STATE,
+  SLOTS,
   STOP,
   TILE_COLUMNS,
   TILE_ROWS,
@@ -19,8 +20,9 @@ import {
   WAKE,
   WORKERS,
 } from "./codes.ts";
-import { useScratch } from "./job.ts";
-import { DEPTH, matMul, tileAlone } from "./matmul.ts";
+import { useArguments, useScratch } from "./job.ts";
+import { complete, finished, isWaiting, publish, published, skip, slotOf, take } from "./queue.ts";
+import { matMul, tileAlone } from "./matmul.ts";
 import { layerNorm, layerNormGrad, layerNormGradParameters } from "./norm.ts";
 import { gelu, geluGrad } from "./gelu.ts";
 import { attention, attentionGrad } from "./attention.ts";
@@ -106,45 +108,54 @@ function dispatch(job: i32, begin: i32, end: i32, number: i32): void {
 /** Takes chunks and works on them until none are left. */
 function drain(): void {
   while (true) {
-    const state = atomic.load<i64>(STATE);
-    const left = <i32> state;
+    const state = take(), left = <i32> state, number = <i32> (state >> 32);
     if (left == 0) return;
-    if (atomic.cmpxchg<i64>(STATE, state, state - 1) != state) continue;
-    // The chunk is ours, so the job cannot end, and its description cannot change, before we have counted it done.
-    const grain = load<i32>(GRAIN), begin = (load<i32>(CHUNKS) - left) * grain;
-    dispatch(load<i32>(JOB), begin, min(begin + grain, load<i32>(UNITS)), <i32> (state >> 32));
-    atomic.add<i32>(DONE, 1);
+    const slot = slotOf(number), grain = load<i32>(slot + GRAIN), units = load<i32>(slot + UNITS);
+    const begin = (load<i32>(slot + CHUNKS) - left) * grain;
+    useArguments(slot);
+    dispatch(load<i32>(slot + JOB), begin, min(begin + grain, units), number);
+    complete(number);
   }
 }
 
 /**
- * Runs a job, whose arguments the caller has written, and returns when all of it is done.
+ * Works with the others until at most `most` jobs are unfinished.
  *
- * @param grain units that a thread takes at a time
  * @param mayWait whether this thread is allowed to sleep (a browser's main thread is not)
  */
-export function run(job: i32, units: i32, grain: i32, mayWait: bool): void {
-  const chunks = (units + grain - 1) / grain;
-  const number = (atomic.load<i64>(STATE) >> 32) + 1;
-  if (chunks == 1) {
-    atomic.store<i64>(STATE, number << 32);
-    return dispatch(job, 0, units, <i32> number);
-  }
-  store<i32>(JOB, job),
-    store<i32>(UNITS, units),
-    store<i32>(GRAIN, grain),
-    store<i32>(CHUNKS, chunks);
-  atomic.store<i32>(DONE, 0);
-  atomic.store<i64>(STATE, number << 32 | <i64> chunks);
-  atomic.add<i32>(WAKE, 1);
-  if (atomic.load<i32>(SLEEPERS) > 0) atomic.notify(WAKE, chunks - 1);
-  drain();
+export function finish(most: i32, mayWait: bool): void {
   let looks = 0;
   while (true) {
-    const done = atomic.load<i32>(DONE);
-    if (done == chunks) return;
-    if (mayWait && ++looks > MAIN_PATIENCE) atomic.wait<i32>(DONE, done, 50000);
+    const done = finished();
+    if (published() - done <= most) return;
+    if (isWaiting()) {
+      drain();
+      looks = 0;
+    } else if (mayWait && ++looks > MAIN_PATIENCE) atomic.wait<i32>(FINISHED, done, 50000);
   }
+}
+
+/** Waits until there is room for a job. Gives the address where its arguments belong. */
+export function reserve(mayWait: bool): usize {
+  finish(SLOTS - 1, mayWait);
+  return slotOf(published() + 1);
+}
+
+/**
+ * Puts a job, whose arguments the caller has written where `reserve` said, behind those in the queue. A job of one chunk
+ * is done at once if there are none: it is not worth waking anybody.
+ *
+ * @param grain units that a thread takes at a time
+ */
+export function run(job: i32, units: i32, grain: i32): void {
+  const chunks = (units + grain - 1) / grain, number = published() + 1, slot = slotOf(number);
+  if (chunks == 1 && finished() == number - 1) {
+    useArguments(slot);
+    dispatch(job, 0, units, number);
+    return skip(number);
+  }
+  store<i32>(slot + JOB, job), store<i32>(slot + UNITS, units), store<i32>(slot + GRAIN, grain);
+  publish(number, chunks);
 }
 
 /** A worker's life: works on every job until it is told to stop. `slot` is its own number, from 1. */
@@ -153,7 +164,7 @@ export function work(slot: i32): void {
   atomic.add<i32>(WORKERS, 1);
   let looks = 0;
   while (atomic.load<i32>(STOP) == 0) {
-    if (<i32> atomic.load<i64>(STATE) != 0) {
+    if (isWaiting()) {
       drain();
       looks = 0;
     } else if (++looks > WORKER_PATIENCE) {
@@ -164,13 +175,16 @@ export function work(slot: i32): void {
   atomic.sub<i32>(WORKERS, 1);
 }
 
-/** Sleeps until the next job is published. */
+/** Sleeps until the next job is published; while others work on the last chunks of one, a moment only. */
 function sleep(): void {
+  const done = finished();
+  if (published() != done) {
+    atomic.wait<i32>(FINISHED, done, 50000);
+    return;
+  }
   atomic.add<i32>(SLEEPERS, 1);
   const wake = atomic.load<i32>(WAKE);
   // Looked at after WAKE was read: a job published in between has changed WAKE, and the wait returns at once.
-  if (<i32> atomic.load<i64>(STATE) == 0 && atomic.load<i32>(STOP) == 0) {
-    atomic.wait<i32>(WAKE, wake, -1);
-  }
+  if (published() == finished() && atomic.load<i32>(STOP) == 0) atomic.wait<i32>(WAKE, wake, -1);
   atomic.sub<i32>(SLEEPERS, 1);
 }

@@ -2,14 +2,14 @@
 /**
  * Matrix products: C = op(A) op(B), row-major, with any sizes and leading dimensions.
  *
- * The plan is Goto's (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008): a tile of 6 x 8
- * results stays in 12 of the 16 vector registers while it runs along k; both matrices are first copied ("packed") into
+ * The plan is Goto's (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008): a tile of 5 x 8
+ * results stays in 10 of the 16 vector registers while it runs along k; both matrices are first copied ("packed") into
  * the order in which the tile reads them, which also undoes a transpose. Packing may read up to 7 floats past the end of
  * a row: those belong to columns and rows that are never stored.
  */
 import { fma, storeLanes } from "./vector.ts";
 import { address, floats, integer, scratch } from "./job.ts";
-import { PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
+import { DEPTH, PACKED_FLOATS, TILE_COLUMNS, TILE_ROWS } from "./codes.ts";
 
 /** What a tile's results start from. */
 export enum Start {
@@ -18,22 +18,16 @@ export enum Start {
   Sum,
 }
 
-/** Which part of a product is needed, if a matrix is lower-triangular (causal attention). */
+/** Which part of a product is needed, if a matrix is triangular (causal attention). */
 export enum Shape {
   Full,
-  /** Only C[i, j] with j <= i. */
-  LowerResult,
+  /** Only C[i, j] with j >= i. */
+  UpperResult,
   /** A[i, k] is 0 for k > i. */
   LowerLeft,
   /** A[i, k] is 0 for k < i. */
   UpperLeft,
 }
-
-/** Steps along k between two visits of the results: 14 kB of packed panels, which stay in the first-level cache. */
-export const DEPTH: i32 = 256;
-
-/** Steps along k for which the right-hand matrix is packed at once. */
-const MAX_DEPTH: i32 = PACKED_FLOATS / TILE_COLUMNS;
 
 /** Most rows for which the right-hand matrix is not packed. */
 const FEW_ROWS: i32 = 2;
@@ -43,7 +37,13 @@ const EDGE: usize = TILE_ROWS * DEPTH * 4;
 /** Where the packed right-hand matrix stands in the scratch area. */
 export const PACKED: usize = EDGE + TILE_ROWS * TILE_COLUMNS * 4;
 
-/** C[6, 8] = start + A[6, depth] B[depth, 8], both packed; `stride` is the bytes of a row of C. */
+/**
+ * C[5, 8] = start + A[5, depth] B[depth, 8], both packed; `stride` is the bytes of a row of C.
+ *
+ * Where V8 checks every access to memory (Deno does), the checks and not the arithmetic limit the speed: four numbers of A
+ * come in one load, and two steps share what a turn of the loop costs. The way out between them keeps the compiler from
+ * mixing the steps, which would take more registers than there are.
+ */
 function tile(
   depth: i32,
   a: usize,
@@ -54,21 +54,19 @@ function tile(
   bias: usize,
 ): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
-  let c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
+  let c30 = c00, c31 = c00, c40 = c00, c41 = c00;
   if (start == Start.Bias) {
     c00 =
       c10 =
       c20 =
       c30 =
       c40 =
-      c50 =
         v128.load(bias);
     c01 =
       c11 =
       c21 =
       c31 =
       c41 =
-      c51 =
         v128.load(bias, 16);
   } else if (start == Start.Sum) {
     let row = c;
@@ -76,28 +74,41 @@ function tile(
     c10 = v128.load(row), c11 = v128.load(row, 16), row += stride;
     c20 = v128.load(row), c21 = v128.load(row, 16), row += stride;
     c30 = v128.load(row), c31 = v128.load(row, 16), row += stride;
-    c40 = v128.load(row), c41 = v128.load(row, 16), row += stride;
-    c50 = v128.load(row), c51 = v128.load(row, 16);
+    c40 = v128.load(row), c41 = v128.load(row, 16);
   }
   const end = a + floats(depth * TILE_ROWS);
   while (a < end) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16);
-    let x = v128.load_splat<f32>(a);
-    c00 = fma(x, b0, c00), c01 = fma(x, b1, c01), x = v128.load_splat<f32>(a, 4);
-    c10 = fma(x, b0, c10), c11 = fma(x, b1, c11), x = v128.load_splat<f32>(a, 8);
-    c20 = fma(x, b0, c20), c21 = fma(x, b1, c21), x = v128.load_splat<f32>(a, 12);
-    c30 = fma(x, b0, c30), c31 = fma(x, b1, c31), x = v128.load_splat<f32>(a, 16);
-    c40 = fma(x, b0, c40), c41 = fma(x, b1, c41), x = v128.load_splat<f32>(a, 20);
-    c50 = fma(x, b0, c50), c51 = fma(x, b1, c51);
-    a += TILE_ROWS * 4;
-    b += TILE_COLUMNS * 4;
+    let four = v128.load(a), b0 = v128.load(b), b1 = v128.load(b, 16);
+    let x = v128.shuffle<f32>(four, four, 0, 0, 0, 0);
+    c00 = fma(x, b0, c00), c01 = fma(x, b1, c01);
+    x = v128.shuffle<f32>(four, four, 1, 1, 1, 1);
+    c10 = fma(x, b0, c10), c11 = fma(x, b1, c11);
+    x = v128.shuffle<f32>(four, four, 2, 2, 2, 2);
+    c20 = fma(x, b0, c20), c21 = fma(x, b1, c21);
+    x = v128.shuffle<f32>(four, four, 3, 3, 3, 3);
+    c30 = fma(x, b0, c30), c31 = fma(x, b1, c31);
+    x = v128.load_splat<f32>(a, 16);
+    c40 = fma(x, b0, c40), c41 = fma(x, b1, c41);
+    if (a + TILE_ROWS * 4 == end) break;
+    four = v128.load(a, 20), b0 = v128.load(b, 32), b1 = v128.load(b, 48);
+    x = v128.shuffle<f32>(four, four, 0, 0, 0, 0);
+    c00 = fma(x, b0, c00), c01 = fma(x, b1, c01);
+    x = v128.shuffle<f32>(four, four, 1, 1, 1, 1);
+    c10 = fma(x, b0, c10), c11 = fma(x, b1, c11);
+    x = v128.shuffle<f32>(four, four, 2, 2, 2, 2);
+    c20 = fma(x, b0, c20), c21 = fma(x, b1, c21);
+    x = v128.shuffle<f32>(four, four, 3, 3, 3, 3);
+    c30 = fma(x, b0, c30), c31 = fma(x, b1, c31);
+    x = v128.load_splat<f32>(a, 36);
+    c40 = fma(x, b0, c40), c41 = fma(x, b1, c41);
+    a += 2 * TILE_ROWS * 4;
+    b += 2 * TILE_COLUMNS * 4;
   }
   v128.store(c, c00), v128.store(c, c01, 16), c += stride;
   v128.store(c, c10), v128.store(c, c11, 16), c += stride;
   v128.store(c, c20), v128.store(c, c21, 16), c += stride;
   v128.store(c, c30), v128.store(c, c31, 16), c += stride;
-  v128.store(c, c40), v128.store(c, c41, 16), c += stride;
-  v128.store(c, c50), v128.store(c, c51, 16);
+  v128.store(c, c40), v128.store(c, c41, 16);
 }
 
 /** A full tile, `times` over on panels that stay in the first-level cache: the fastest that a product could be. */
@@ -132,47 +143,39 @@ function copyRow(from: usize, to: usize, count: i32): void {
   if (count > 4) storeLanes(to + 16, v128.load(from, 16), count - 4);
 }
 
-/** Copies 6 rows (the last one again where there are fewer) of `depth` floats into the order [depth][6]. */
+/** Copies 5 rows (the last one again where there are fewer) of `depth` floats into the order [depth][5]. */
 function packRows(a: usize, stride: usize, rows: i32, depth: i32, to: usize): void {
   const last = rows - 1;
   let p0 = a, p1 = a + min(1, last) * stride, p2 = a + min(2, last) * stride;
-  let p3 = a + min(3, last) * stride,
-    p4 = a + min(4, last) * stride,
-    p5 = a + min(5, last) * stride;
-  let k = 0;
+  let p3 = a + min(3, last) * stride, p4 = a + min(4, last) * stride, k = 0;
   for (; k + 4 <= depth; k += 4) {
-    const r0 = v128.load(p0), r1 = v128.load(p1), r2 = v128.load(p2);
-    const r3 = v128.load(p3), r4 = v128.load(p4), r5 = v128.load(p5);
+    const r0 = v128.load(p0), r1 = v128.load(p1), r2 = v128.load(p2), r3 = v128.load(p3);
+    const r4 = v128.load(p4);
     const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5),
       high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
     const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5),
       high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-    const low45 = v128.shuffle<f32>(r4, r5, 0, 4, 1, 5),
-      high45 = v128.shuffle<f32>(r4, r5, 2, 6, 3, 7);
     v128.store(to, v128.shuffle<i64>(low01, low23, 0, 2));
-    v128.store(to, v128.shuffle<i64>(low45, low01, 0, 3), 16);
-    v128.store(to, v128.shuffle<i64>(low23, low45, 1, 3), 32);
-    v128.store(to, v128.shuffle<i64>(high01, high23, 0, 2), 48);
-    v128.store(to, v128.shuffle<i64>(high45, high01, 0, 3), 64);
-    v128.store(to, v128.shuffle<i64>(high23, high45, 1, 3), 80);
-    p0 += 16, p1 += 16, p2 += 16, p3 += 16, p4 += 16, p5 += 16, to += 96;
+    v128.store(to, v128.shuffle<i64>(low01, low23, 1, 3), 20);
+    v128.store(to, v128.shuffle<i64>(high01, high23, 0, 2), 40);
+    v128.store(to, v128.shuffle<i64>(high01, high23, 1, 3), 60);
+    v128.store_lane<f32>(to, r4, 0, 16), v128.store_lane<f32>(to, r4, 1, 36);
+    v128.store_lane<f32>(to, r4, 2, 56), v128.store_lane<f32>(to, r4, 3, 76);
+    p0 += 16, p1 += 16, p2 += 16, p3 += 16, p4 += 16, to += 80;
   }
   for (; k < depth; k++) {
-    store<f32>(to, load<f32>(p0)),
-      store<f32>(to, load<f32>(p1), 4),
-      store<f32>(to, load<f32>(p2), 8);
-    store<f32>(to, load<f32>(p3), 12),
-      store<f32>(to, load<f32>(p4), 16),
-      store<f32>(to, load<f32>(p5), 20);
-    p0 += 4, p1 += 4, p2 += 4, p3 += 4, p4 += 4, p5 += 4, to += 24;
+    store<f32>(to, load<f32>(p0)), store<f32>(to, load<f32>(p1), 4);
+    store<f32>(to, load<f32>(p2), 8), store<f32>(to, load<f32>(p3), 12);
+    store<f32>(to, load<f32>(p4), 16);
+    p0 += 4, p1 += 4, p2 += 4, p3 += 4, p4 += 4, to += 20;
   }
 }
 
-/** The same for a matrix that is stored transposed: its rows of 6 neighbours are already in order. */
+/** The same for a matrix that is stored transposed: its rows of 5 neighbours are already in order. */
 function packRowsTransposed(a: usize, stride: usize, depth: i32, to: usize): void {
   for (let k = 0; k < depth; k++) {
     v128.store(to, v128.load(a));
-    store<u64>(to, load<u64>(a, 16), 16);
+    store<f32>(to, load<f32>(a, 16), 16);
     a += stride, to += TILE_ROWS * 4;
   }
 }
@@ -263,7 +266,7 @@ export function multiply(
     const begin = k == 0 ? start : Start.Sum;
     for (let i = 0; i < rows; i += TILE_ROWS) {
       const height = min(TILE_ROWS, rows - i);
-      const width = shape == Shape.LowerResult ? min(columns, i + TILE_ROWS) : columns;
+      const first = shape == Shape.UpperResult ? i / TILE_COLUMNS * TILE_COLUMNS : 0;
       const from = shape == Shape.UpperLeft ? min(max(i - k, 0), steps) : 0;
       const to = shape == Shape.LowerLeft ? min(max(i + TILE_ROWS - k, 0), steps) : steps;
       if (from >= to && begin == Start.Sum) continue;
@@ -271,9 +274,9 @@ export function multiply(
       if (transposed) {
         packRowsTransposed(a + (k + from) * aStride + floats(i), aStride, length, panel);
       } else packRows(a + i * aStride + floats(k + from), aStride, height, length, panel);
-      let b = packed + floats(k * padded + from * TILE_COLUMNS);
+      let b = packed + floats(k * padded + first * steps + from * TILE_COLUMNS);
       const row = c + i * cStride;
-      for (let j = 0; j < width; j += TILE_COLUMNS, b += floats(steps * TILE_COLUMNS)) {
+      for (let j = first; j < columns; j += TILE_COLUMNS, b += floats(steps * TILE_COLUMNS)) {
         if (height == TILE_ROWS && columns - j >= TILE_COLUMNS) {
           tile(length, panel, b, row + floats(j), cStride, begin, bias + floats(j));
         } else {
@@ -390,6 +393,10 @@ export function matMul(begin: i32, end: i32, job: i32): void {
   const blockRows = integer(16), blockColumns = integer(17);
   const down = (rows + blockRows - 1) / blockRows,
     across = (columns + blockColumns - 1) / blockColumns;
+  // Steps along k for which a block of the right-hand matrix is packed at once.
+  const deepest = depth * blockColumns <= PACKED_FLOATS
+    ? depth
+    : PACKED_FLOATS / blockColumns / DEPTH * DEPTH;
   for (let unit = begin; unit < end; unit++) {
     const block = unit / down, i = unit % down * blockRows;
     const batch = block / across, j = block % across * blockColumns;
@@ -410,9 +417,9 @@ export function matMul(begin: i32, end: i32, job: i32): void {
       continue;
     }
     const packed = scratch + PACKED;
-    for (let k = 0; k == 0 || k < depth; k += MAX_DEPTH) {
-      const steps = min(MAX_DEPTH, depth - k);
-      if (depth > MAX_DEPTH || packedJob != job || packedBlock != block) {
+    for (let k = 0; k == 0 || k < depth; k += deepest) {
+      const steps = min(deepest, depth - k);
+      if (depth > deepest || packedJob != job || packedBlock != block) {
         pack(transposeB, b + (transposeB ? floats(k) : k * bRow), bRow, steps, width, packed);
         packedJob = job, packedBlock = block;
       }

@@ -28,24 +28,34 @@ export function layerNorm(begin: i32, end: i32): void {
   }
 }
 
-/** The sum of `width` floats. */
+/** The sum of `width` floats: two sums side by side, because each waits for its last addition. */
 export function rowSum(x: usize, width: i32): f32 {
-  let sum = f32x4.splat(0), j = 0;
-  for (; j + 4 <= width; j += 4) sum = f32x4.add(sum, v128.load(x + floats(j)));
-  if (j < width) sum = f32x4.add(sum, v128.and(v128.load(x + floats(j)), firstLanes(width - j)));
-  return sumLanes(sum);
+  let even = f32x4.splat(0), odd = even, j = 0;
+  for (; j + 8 <= width; j += 8) {
+    even = f32x4.add(even, v128.load(x + floats(j)));
+    odd = f32x4.add(odd, v128.load(x + floats(j + 4)));
+  }
+  for (; j < width; j += 4) {
+    even = f32x4.add(even, v128.and(v128.load(x + floats(j)), firstLanes(width - j)));
+  }
+  return sumLanes(f32x4.add(even, odd));
 }
 
 /** The sum of the squared differences of `width` floats from `mean`. */
 function rowSquares(x: usize, width: i32, mean: f32): f32 {
   const means = f32x4.splat(mean);
-  let sum = f32x4.splat(0);
-  for (let j = 0; j < width; j += 4) {
+  let even = f32x4.splat(0), odd = even, j = 0;
+  for (; j + 8 <= width; j += 8) {
+    const first = f32x4.sub(v128.load(x + floats(j)), means);
+    const second = f32x4.sub(v128.load(x + floats(j + 4)), means);
+    even = fma(first, first, even), odd = fma(second, second, odd);
+  }
+  for (; j < width; j += 4) {
     const centred = f32x4.sub(v128.load(x + floats(j)), means);
     const kept = v128.and(centred, firstLanes(width - j));
-    sum = fma(kept, kept, sum);
+    even = fma(kept, kept, even);
   }
-  return sumLanes(sum);
+  return sumLanes(f32x4.add(even, odd));
 }
 
 /** Units: rows. Arguments: x, gain, statistics, dy, dx, width. */
