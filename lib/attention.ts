@@ -6,7 +6,7 @@
  *
  * @module attention
  */
-// export: 234c278e, from notebooks/03-attention.ipynb
+// export: 55060b86, from notebooks/03-attention.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import type { Random } from "lib/engine/random.ts";
@@ -266,13 +266,18 @@ export function streamingAttention(
   });
 }
 
-// cell: layer-cache 019bcc28
+// cell: layer-cache 015e182b
 /** The keys and values that one attention layer has seen so far. */
 export interface LayerCache {
   /** For how many tokens. */
   readonly length: number;
   /** Takes the keys and values of new tokens, [B, Hkv, T, D]; returns those of all tokens so far. */
   append(k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D };
+  /**
+   * For the engine, which writes keys and values itself: makes room for those of new tokens, [B, Hkv, T, D], and counts
+   * them. Returns [B, Hkv, S, D] each, S at least the new length. A cache without it is always appended to.
+   */
+  reserve?(shape: [number, number, number, number]): { k: tf.Tensor4D; v: tf.Tensor4D };
 }
 
 // cell: model-cache f2516456
@@ -357,6 +362,28 @@ export function causalAttention(qkv: tf.Tensor3D, options: CausalAttentionOption
   });
 }
 
+// cell: cached-attention 8212ab1f
+/**
+ * Causal attention of new tokens on themselves and on all that a cache holds, which takes their keys and values too.
+ *
+ * @param qkv queries, keys and values of the new tokens, [B, T, C + 2·Ckv]
+ * @param cache grows by T tokens
+ * @returns one mix of values per new token, heads merged, [B, T, C]
+ * @throws RangeError if the columns cannot be cut into equal heads
+ */
+export function cachedAttention(
+  qkv: tf.Tensor3D,
+  cache: LayerCache,
+  options: CausalAttentionOptions,
+): tf.Tensor3D {
+  return tf.tidy(() => {
+    const { q, k, v } = splitQueriesKeysValues(qkv, options, cache.length); // [B, H, T, D]
+    const all = cache.append(k, v); // [B, Hkv, Tk, D]
+    const mask = causalMask(q.shape[2], all.k.shape[2]); // [T, Tk]
+    return mergeHeads(scaledDotProductAttention(q, all.k, all.v, { mask })); // [B, T, C]
+  });
+}
+
 // cell: self-attention-config 363f4cb4
 /** Settings of one attention layer. */
 export interface SelfAttentionConfig {
@@ -376,13 +403,14 @@ export interface SelfAttentionConfig {
   nLayer?: number;
 }
 
-// cell: kernels 9f6fe892
+// cell: kernels 014266f6
 const engine = {
   linear: operator("linear", linear),
   causalAttention: operator("causalAttention", causalAttention),
+  cachedAttention: operator("cachedAttention", cachedAttention),
 };
 
-// cell: self-attention-class b156d6e3
+// cell: self-attention-class 72f6f22f
 /**
  * One attention layer: every token asks, every earlier token answers.
  * Parameters, in GPT-2's names and orientation: `c_attn.weight` [C, C + 2·Ckv], `c_attn.bias`, `c_proj.weight`
@@ -432,18 +460,11 @@ export class CausalSelfAttention {
     return tf.tidy(() => {
       const qkv = engine.linear(x, this.#attnWeight, this.#attnBias) as tf.Tensor3D; // [B, T, C + 2·Ckv]
       const mixed = cache
-        ? this.#attendCached(qkv, cache)
+        ? engine.cachedAttention(qkv, cache, this.#config)
         : engine.causalAttention(qkv, { ...this.#config, random }); // [B, T, C]
       const out = engine.linear(mixed, this.#projWeight, this.#projBias) as tf.Tensor3D; // [B, T, C]
       return dropout(out, this.#config.dropout ?? 0, random);
     });
-  }
-
-  #attendCached(qkv: tf.Tensor3D, cache: LayerCache): tf.Tensor3D {
-    const fresh = splitQueriesKeysValues(qkv, this.#config, cache.length); // [B, H, T, D]
-    const { k, v } = cache.append(fresh.k, fresh.v); // [B, Hkv, Tk, D]
-    const mask = causalMask(fresh.q.shape[2], k.shape[2]); // [T, Tk]
-    return mergeHeads(scaledDotProductAttention(fresh.q, k, v, { mask })); // [B, T, C]
   }
 
   /**

@@ -6,11 +6,12 @@
  *
  * @module sample
  */
-// export: 2bf19d61, from notebooks/06-sample.ipynb
+// export: 3c62f8c4, from notebooks/06-sample.ipynb
 
 import { Random } from "lib/engine/random.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { LayerCache, ModelCache } from "lib/attention.ts";
+import { verifyOperators } from "lib/engine/ops.ts";
 
 // cell: greedy acb67cb9
 /**
@@ -84,20 +85,28 @@ export function temperedSoftmax(logits: Float32Array, temperature = 1): Float64A
   return weights.map((weight) => weight / total);
 }
 
-// cell: rank cb8aae27
+// cell: rank 5b3343f8
 /**
  * The tokens that may come next, the most likely first (equally likely ones by id). Tokens without any chance are
  * left out.
  *
  * @param logits [V]
  * @param temperature a finite number ≥ 0; at 0 there is one candidate
+ * @param most how many are needed: of a large vocabulary it takes long to sort all
+ * @returns at least `most` candidates, or all there are
  * @throws RangeError if the temperature or a logit is not allowed
  */
-export function rankTokens(logits: Float32Array, temperature = 1): Candidate[] {
+export function rankTokens(
+  logits: Float32Array,
+  temperature = 1,
+  most = Infinity,
+): Candidate[] {
   if (temperature === 0) return [{ id: greedyToken(logits), probability: 1 }];
   const probabilities = temperedSoftmax(logits, temperature);
+  // Plain numbers are sorted much faster than candidates: no candidate below this one is needed.
+  const bar = most < logits.length ? logits.toSorted()[logits.length - most] : -Infinity;
   return Array.from(probabilities, (probability, id) => ({ id, probability }))
-    .filter(({ probability }) => probability > 0)
+    .filter(({ id, probability }) => probability > 0 && logits[id] >= bar)
     .sort((a, b) => logits[b.id] - logits[a.id]);
 }
 
@@ -238,7 +247,7 @@ function checkNumbers(options: object, rules: Record<string, Rule>): void {
   }
 }
 
-// cell: next-token-candidates 5882a289
+// cell: next-token-candidates d37a0c33
 /**
  * The tokens that may be drawn under these options and their chances, the most likely first. The order of the steps
  * is Hugging Face's (transformers/generation/utils.py): repetition penalty, temperature, top-k, top-p, min-p.
@@ -253,7 +262,7 @@ export function nextTokenCandidates(
   checkNumbers(options, SAMPLING_RULES);
   const { temperature, topK, topP, minP, repetitionPenalty, previous = [] } = options;
   const scores = repetitionPenalty ? penalizeRepeats(logits, previous, repetitionPenalty) : logits;
-  let candidates = rankTokens(scores, temperature);
+  let candidates = rankTokens(scores, temperature, topK);
   if (topK !== undefined) candidates = keepTopK(candidates, topK);
   if (topP !== undefined) candidates = keepTopP(candidates, topP);
   if (minP !== undefined) candidates = keepMinP(candidates, minP);
@@ -281,29 +290,50 @@ export function sampleToken(logits: Float32Array, options: SampleTokenOptions = 
   return drawToken(candidates, options.random);
 }
 
-// cell: kv-cache a3599476
+// cell: kv-cache d1e8b4ff
 /** The keys and values of one layer, for every token so far. */
 class LayerKeysAndValues implements LayerCache {
-  #pair?: { k: tf.Tensor4D; v: tf.Tensor4D };
+  /** [B, Hkv, S, D]: the first `length` of the S rows of a head are filled. */
+  #rows?: { k: tf.Tensor4D; v: tf.Tensor4D };
+  #length = 0;
 
   get length(): number {
-    return this.#pair?.k.shape[2] ?? 0;
+    return this.#length;
   }
 
   append(k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D } {
-    const past = this.#pair; // [B, Hkv, T, D]
-    const grown = past
-      ? { k: tf.concat4d([past.k, k], 2), v: tf.concat4d([past.v, v], 2) } // [B, Hkv, T + new, D]
-      : { k: k.clone(), v: v.clone() };
-    this.clear();
+    this.#length += k.shape[2];
+    return this.#extend(this.#length - k.shape[2], k, v);
+  }
+
+  reserve(shape: [number, number, number, number]): { k: tf.Tensor4D; v: tf.Tensor4D } {
+    const [batch, heads, tokens, width] = shape;
+    const held = this.#length;
+    this.#length += tokens;
+    if (this.#rows && this.#rows.k.shape[2] >= this.#length) return this.#rows;
+    // Twice what is needed, so that a text that grows is copied a few times only.
+    const room = () => tf.zeros<tf.Rank.R4>([batch, heads, 2 * this.#length - held, width]);
+    return tf.tidy(() => this.#extend(held, room(), room()));
+  }
+
+  /** Puts rows after those of the first `held` tokens. */
+  #extend(held: number, k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D } {
+    const past = this.#rows;
+    const join = (old: tf.Tensor4D | undefined, more: tf.Tensor4D) =>
+      tf.tidy(() => {
+        if (!old) return more.clone();
+        return tf.concat4d([old.slice([0, 0, 0, 0], [-1, -1, held, -1]), more], 2); // [B, Hkv, held + new, D]
+      });
     // The model runs in a tf.tidy, which would free them at the end of this step.
-    this.#pair = { k: tf.keep(grown.k), v: tf.keep(grown.v) };
-    return this.#pair;
+    const rows = { k: tf.keep(join(past?.k, k)), v: tf.keep(join(past?.v, v)) };
+    if (past) tf.dispose([past.k, past.v]);
+    return this.#rows = rows;
   }
 
   clear(): void {
-    tf.dispose([this.#pair?.k, this.#pair?.v].filter((tensor) => tensor !== undefined));
-    this.#pair = undefined;
+    if (this.#rows) tf.dispose([this.#rows.k, this.#rows.v]);
+    this.#rows = undefined;
+    this.#length = 0;
   }
 }
 
@@ -387,7 +417,7 @@ export interface LanguageModel {
   forward(ids: tf.Tensor2D, options?: { cache?: ModelCache; lastOnly?: boolean }): tf.Tensor3D;
 }
 
-// cell: next-logits 254429a9
+// cell: next-logits bf1a9dbb
 /**
  * The model's scores for what follows a text. Of a text longer than the model's blockSize, it looks at the end.
  *
@@ -401,17 +431,18 @@ export async function nextLogits(
   ids: number[],
   cache?: KVCache,
 ): Promise<Float32Array> {
-  const { feed, restart } = idsToFeed(ids, cache?.length ?? 0, model.config.blockSize);
+  await verifyOperators();
+  const { vocabSize, blockSize } = model.config;
+  const { feed, restart } = idsToFeed(ids, cache?.length ?? 0, blockSize);
   if (restart) cache?.clear();
-  const last = tf.tidy(() => {
+  const logits = tf.tidy(() => {
     const input = tf.tensor2d(feed, [1, feed.length], "int32");
-    const logits = model.forward(input, { cache, lastOnly: true }); // [1, 1, V]
-    return logits.slice([0, logits.shape[1] - 1, 0], [1, 1, -1]).reshape([-1]); // [V]
+    return model.forward(input, { cache, lastOnly: true }); // [1, 1, V]
   });
   try {
-    return await last.data<"float32">();
+    return (await logits.data<"float32">()).slice(-vocabSize);
   } finally {
-    last.dispose();
+    logits.dispose();
   }
 }
 

@@ -50,6 +50,14 @@ Deno.test("an unknown backend is refused by name", async () => {
   assertStringIncludes(error.message, "webgpu, simd, wasm, cpu");
 });
 
+Deno.test("asked for by name, a backend starts no other", async () => {
+  await useBackend("simd");
+  await tf.setBackend("cpu");
+  tf.removeBackend("simd");
+  await useBackend("cpu");
+  assertEquals(tf.findBackend("simd"), null);
+});
+
 Deno.test("every backend says what it runs on or why it cannot", async () => {
   const statuses = await availableBackends();
   assertEquals(statuses.map(({ name }) => name), ["webgpu", "simd", "wasm", "cpu"]);

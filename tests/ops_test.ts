@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
-import { KERNELS } from "lib/engine/kernels.ts";
+import { KERNELS, registerFusedGradients } from "lib/engine/kernels.ts";
 import { operator, useKernels, type Verdict, verifyOperators } from "lib/engine/ops.ts";
 import { registerSimdBackend } from "lib/engine/simd/mod.ts";
+import { cachedWindowAttention, windowAttention } from "./own-model.ts";
 import { assertTensor } from "./support.ts";
 
 /** GELU as a reader would write it. */
@@ -66,6 +67,40 @@ testOnSimd("the same values with another gradient are not the same", async () =>
   assert(!(await verdictOn("gelu")).same, "its gradient is 1 everywhere");
 });
 
+testOnSimd("a function that differs only far from 0 or far back is not the same", async () => {
+  operator("gelu", (x) => gelu(x).minimum(6));
+  assert(!(await verdictOn("gelu")).same, "it is cut off at 6");
+  for (const window of [1, 9, 256]) {
+    operator("causalAttention", windowAttention(window));
+    assert(!(await verdictOn("causalAttention")).same, `it looks back ${window} tokens only`);
+  }
+  operator("causalAttention", windowAttention(Infinity));
+  assert((await verdictOn("causalAttention")).same);
+});
+
+testOnSimd("nor is one that looks back in a cache less far", async () => {
+  for (const window of [1, 9, 256]) {
+    operator("cachedAttention", cachedWindowAttention(window));
+    assert(!(await verdictOn("cachedAttention")).same, `it looks back ${window} tokens only`);
+  }
+  operator("cachedAttention", cachedWindowAttention(Infinity));
+  assert((await verdictOn("cachedAttention")).same);
+});
+
+testOnSimd("what a function is told beyond what the kernel knows is heeded", async () => {
+  type More = { nHead: number; window?: number };
+  operator("causalAttention", (qkv, options) => {
+    const { window = Infinity } = options as More;
+    return windowAttention(window)(qkv, options);
+  });
+  assert(!(await verdictOn("causalAttention")).same, "it has an option of its own");
+  const op = operator("gelu", (x, steepness = 1) => gelu(x.mul(steepness)).div(steepness));
+  assert((await verdictOn("gelu")).same);
+  const told = op as unknown as (x: tf.Tensor, steepness: number) => tf.Tensor;
+  assert(await usesKernel(() => op(tf.tensor1d([1]))));
+  await assertTensor(told(tf.tensor1d([1]), 2), [1.9545977 / 2], 1e-5);
+});
+
 testOnSimd("a function that throws is left to throw by itself", async () => {
   const op = operator("gelu", () => {
     throw new Error("not implemented: gelu");
@@ -85,4 +120,28 @@ Deno.test("a backend without kernels compares nothing; a misspelt mode is refuse
   await tf.setBackend("cpu");
   assertEquals(await verifyOperators(), []);
   assertThrows(() => useKernels("quick" as "fused"), RangeError, '"quick"');
+});
+
+/** How many tensors there are at the end of the walk back through a sum of so many terms, the terms and results left out. */
+function tensorsBehindSum(terms: number): number {
+  let tensors = 0;
+  const first = tf.customGrad((x) => ({
+    value: (x as tf.Tensor).clone(),
+    gradFunc: (dy: tf.Tensor) => {
+      tensors = tf.memory().numTensors - 2 * terms;
+      return dy.clone();
+    },
+  })) as (x: tf.Tensor) => tf.Tensor;
+  const sum = (x: tf.Tensor, ...rest: tf.Tensor[]) =>
+    rest.reduce((y, term) => y.add(term), first(x)).square();
+  const results = tf.tidy(() => tf.grads(sum)(Array.from({ length: terms }, () => tf.ones([2]))));
+  for (const result of results) assertEquals([...result.dataSync()], [2 * terms, 2 * terms]);
+  tf.dispose(results);
+  return tensors;
+}
+
+Deno.test("the walk back through sums keeps no gradient that it has used", async () => {
+  await tf.setBackend("cpu");
+  registerFusedGradients();
+  assertEquals(tensorsBehindSum(9), tensorsBehindSum(5));
 });

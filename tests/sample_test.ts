@@ -135,6 +135,19 @@ Deno.test("temperedSoftmax survives its limits", () => {
   assertEquals([...temperedSoftmax(row(-Infinity, 7))], [0, 1]);
 });
 
+Deno.test("rankTokens asked for a few gives the first of all, equals included", () => {
+  const random = new Random(12);
+  const logits = Float32Array.from({ length: 200 }, () => random.integer(40) - 20);
+  logits[7] = -Infinity;
+  const all = rankTokens(logits, 0.7);
+  for (const most of [1, 2, 39, 199, 200, 500]) {
+    const few = rankTokens(logits, 0.7, most);
+    assert(few.length >= Math.min(most, 199), `${few.length} of ${most}`);
+    assertEquals(few, all.slice(0, few.length));
+  }
+  assert(rankTokens(logits, 0.7, 5).length < 20, "it need not rank all");
+});
+
 Deno.test("rankTokens sorts, keeps ids of equals in order and leaves out what has no chance", () => {
   const ids = (logits: Float32Array) => rankTokens(logits).map(({ id }) => id);
   assertEquals(ids(row(0, 2, 1, 2)), [1, 3, 2, 0]);

@@ -753,20 +753,6 @@ testSimd("the gradients of a model are finite differences of its loss", async ()
   model.dispose();
 });
 
-testSimd("1,000 steps leak no tensor and no memory", () => {
-  const model = tinyModel();
-  model.train();
-  const { heap } = simdBackend()!,
-    before = { tensors: tf.memory().numTensors, bytes: heap.bytesInUse, size: heap.size };
-  for (let i = 0; i < 1000; i++) tf.tidy(() => void model.loss());
-  for (let i = 0; i < 100; i++) model.train();
-  assertEquals(
-    { tensors: tf.memory().numTensors, bytes: heap.bytesInUse, size: heap.size },
-    before,
-  );
-  model.dispose();
-});
-
 const curves: number[][] = [];
 
 testSimd("the same seed gives the same run to the last bit, for any number of threads", () => {
@@ -852,6 +838,29 @@ Deno.test("simd: the heap hands out disjoint blocks and puts free ones together 
   assertEquals(heap.size, size);
   assertThrows(() => heap.allocate(10_000_000), RangeError, "10000000 more do not fit");
   assertThrows(() => heap.free(12), RangeError, "12");
+});
+
+Deno.test({
+  name: "simd: workers are started once there was work worth sharing, not before",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    await registerSimdBackend({ threads: 2 });
+    await tf.setBackend("simd");
+    const { pool } = simdBackend()!;
+    const square = async (size: number) => {
+      await tf.tidy(() => tf.matMul(tf.ones([size, size]), tf.ones([size, size]))).data();
+      await new Promise((resolve) => setTimeout(resolve));
+    };
+    for (let i = 0; i < 100; i++) await square(8);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assertEquals(pool.workers, 0);
+    const deadline = performance.now() + 20_000;
+    while (pool.workers === 0 && performance.now() < deadline) await square(256);
+    assertEquals(pool.workers, 1);
+    await tf.setBackend("cpu");
+    tf.removeBackend("simd");
+  },
 });
 
 Deno.test("simd: the options are checked", async () => {

@@ -8,12 +8,16 @@ const statuses = await availableBackends();
 /**
  * Registers one test per backend of the book. A backend that this machine lacks is ignored, and its test's name
  * says why.
+ *
+ * @param on the backends that the test is about; all unless told
  */
 export function testOnBackends(
   name: string,
   body: (backend: BackendName) => void | Promise<void>,
+  on?: BackendName[],
 ): void {
   for (const { name: backend, available, why } of statuses) {
+    if (on && !on.includes(backend)) continue;
     Deno.test({
       name: `${name} [${backend}${available ? "" : `: skipped, ${why}`}]`,
       ignore: !available,

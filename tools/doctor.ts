@@ -121,7 +121,7 @@ async function chosenBackend(): Promise<{ finding: Finding; backend?: BackendCho
     const backend = await useBackend();
     return { finding: { sign: "✓", text: backend.line }, backend };
   } catch (error) {
-    const cure = "unset NANO_LLM_BACKEND, or give it one of the backends below";
+    const cure = "unset NANO_LLM_BACKEND and NANO_LLM_STORAGE, or choose one of the backends below";
     return { finding: { sign: "✗", text: (error as Error).message, cure, fatal: true } };
   }
 }

@@ -5,6 +5,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { environment } from "./environment.ts";
 import { registerSimdBackend, simdBackend } from "./simd/mod.ts";
+import { setStorageFormat, type StorageFormat, storageFormat, storageNamed } from "./storage.ts";
 import { registerWasmBackend } from "./wasm.ts";
 import { isDeviceLost, registerWebgpuBackend, reopenDevice } from "./webgpu/backend.ts";
 import { requestAdapter } from "./webgpu/device.ts";
@@ -22,9 +23,17 @@ export interface BackendChoice {
   name: BackendName;
   /** Whether a real graphics card does the work (software Vulkan is not one). */
   isRealGpu: boolean;
+  /** In how many bits it keeps what training remembers. */
+  storage: StorageFormat;
   /** One sentence: what was chosen and why. */
   line: string;
   toString(): string;
+}
+
+/** How a backend is to work. */
+export interface BackendOptions {
+  /** In how many bits results of the fused kernels are kept; `f16` for `webgpu` on devices with the feature `shader-f16` only. */
+  storage?: StorageFormat;
 }
 
 /** One backend of this machine. */
@@ -41,34 +50,56 @@ tf.enableProdMode();
  * Makes tfjs compute on the best backend of this machine: `webgpu` if a real adapter exists, else `simd`, else `cpu`.
  * `NANO_LLM_BACKEND` or `name` overrides the choice, so that software Vulkan can be tested on purpose.
  *
+ * On `webgpu`, `NANO_LLM_STORAGE=f16` or `storage` halves the memory of what training keeps for its gradients. The variable is not
+ * heeded where `name` names another backend.
+ *
  * @param name the backend to use whatever the machine has
- * @throws RangeError if the name is not one of the four; Error if the backend asked for is not available here
+ * @throws RangeError if the name is not one of the four, or the storage is not "f32" or "f16"; Error if the backend or the storage
+ * asked for is not available here
  */
-export async function useBackend(name?: BackendName): Promise<BackendChoice> {
+export async function useBackend(
+  name?: BackendName,
+  { storage }: BackendOptions = {},
+): Promise<BackendChoice> {
   const wanted = name ?? environment("NANO_LLM_BACKEND");
   if (wanted && !BACKENDS.some((known) => known === wanted)) {
     throw new RangeError(`the backend must be one of ${BACKENDS.join(", ")}, got "${wanted}"`);
   }
-  const statuses = await availableBackends();
-  const isRealGpu = (await requestAdapter())?.isReal ?? false;
-  const isChoice = ({ name, available }: BackendStatus) =>
-    wanted ? name === wanted : available && name !== "wasm" && (name !== "webgpu" || isRealGpu);
-  const chosen = statuses.find(isChoice)!;
+  const statuses = wanted ? [await REGISTER[wanted as BackendName]()] : await firstAvailable();
+  const chosen = statuses[statuses.length - 1];
   if (!chosen.available) {
     throw new Error(`backend "${chosen.name}" is not available: ${chosen.why}`);
   }
+  const format = storageNamed(
+    storage ?? (name && name !== "webgpu" ? "f32" : environment("NANO_LLM_STORAGE") ?? "f32"),
+  );
+  if (format === "f16") await requireHalves(chosen.name);
   await tf.setBackend(chosen.name);
   await tf.ready();
+  setStorageFormat(format);
   const reason = wanted
     ? `${chosen.why}; asked for by ${name ? "name" : "NANO_LLM_BACKEND"}`
-    : reasonFor(chosen, statuses);
-  const line = `backend ${chosen.name}: ${reason}`;
+    : reasonFor(statuses);
+  const kept = format === "f16" ? "; what training keeps is stored as f16" : "";
+  const line = `backend ${chosen.name}: ${reason}${kept}`;
   return {
     name: chosen.name,
-    isRealGpu: isRealGpu && chosen.name === "webgpu",
+    isRealGpu: chosen.name === "webgpu" && ((await requestAdapter())?.isReal ?? false),
+    storage: format,
     line,
     toString: () => line,
   };
+}
+
+async function requireHalves(name: BackendName): Promise<void> {
+  if (name !== "webgpu") {
+    throw new Error(`storage "f16" is for backend "webgpu" only; backend "${name}" has "f32"`);
+  }
+  const adapter = await requestAdapter();
+  if (adapter?.gpu.features.has("shader-f16")) return;
+  throw new Error(
+    `storage "f16" needs the feature shader-f16, which ${adapter?.description} lacks; it has "f32"`,
+  );
 }
 
 /**
@@ -81,34 +112,60 @@ export async function replaceLostDevice(): Promise<BackendChoice | undefined> {
   if (!await isDeviceLost()) return undefined;
   try {
     await reopenDevice();
-    return await useBackend("webgpu");
+    return await useBackend("webgpu", { storage: storageFormat() });
   } catch {
     return await useBackend("simd").catch(() => useBackend("cpu"));
   }
 }
 
-function reasonFor(chosen: BackendStatus, statuses: BackendStatus[]): string {
-  const passed = statuses.slice(0, statuses.indexOf(chosen)).map(({ name, why }) =>
-    `${name}: ${why}`
-  );
-  return [chosen.why, ...passed.map((text) => `not ${text}`)].join("; ");
+/** The backends that an automatic choice passes, and last the one it takes. What it does not need is not started. */
+async function firstAvailable(): Promise<BackendStatus[]> {
+  const adapter = await requestAdapter();
+  const passed: BackendStatus[] = adapter && !adapter.isReal
+    ? [{ name: "webgpu", available: false, why: adapter.description }]
+    : [await REGISTER.webgpu()];
+  for (const name of ["simd", "cpu"] as const) {
+    if (!passed[passed.length - 1].available) passed.push(await REGISTER[name]());
+  }
+  return passed;
+}
+
+function reasonFor(statuses: BackendStatus[]): string {
+  const passed = statuses.slice(0, -1).map(({ name, why }) => `not ${name}: ${why}`);
+  return [statuses[statuses.length - 1].why, ...passed].join("; ");
 }
 
 /** Every backend, best first, with what it runs on or why it cannot run here. The available ones are registered. */
 export async function availableBackends(): Promise<BackendStatus[]> {
-  const adapter = await requestAdapter();
-  const webgpu = adapter
-    ? await attempt(() => registerWebgpuBackend(adapter))
-    : "no graphics adapter found";
-  const simd = simdBackend() ? undefined : await attempt(registerSimdBackend);
-  const wasm = await attempt(registerWasmBackend);
-  return [
-    { name: "webgpu", available: !webgpu, why: webgpu ?? adapter!.description },
-    { name: "simd", available: !simd, why: simd ?? describeSimd() },
-    { name: "wasm", available: !wasm, why: wasm ?? "the processor, with tfjs's own kernels" },
-    { name: "cpu", available: true, why: "plain JavaScript on the processor" },
-  ];
+  const statuses: BackendStatus[] = [];
+  for (const name of BACKENDS) statuses.push(await REGISTER[name]());
+  return statuses;
 }
+
+/** For each backend, what registers it if it can run here. */
+const REGISTER: Record<BackendName, () => Promise<BackendStatus>> = {
+  async webgpu() {
+    const adapter = await requestAdapter();
+    const fault = adapter
+      ? await attempt(() => registerWebgpuBackend(adapter))
+      : "no graphics adapter found";
+    return { name: "webgpu", available: !fault, why: fault ?? adapter!.description };
+  },
+  async simd() {
+    const fault = simdBackend() ? undefined : await attempt(registerSimdBackend);
+    return { name: "simd", available: !fault, why: fault ?? describeSimd() };
+  },
+  async wasm() {
+    const fault = await attempt(registerWasmBackend);
+    return {
+      name: "wasm",
+      available: !fault,
+      why: fault ?? "the processor, with tfjs's own kernels",
+    };
+  },
+  cpu: () =>
+    Promise.resolve({ name: "cpu", available: true, why: "plain JavaScript on the processor" }),
+};
 
 function describeSimd(): string {
   const threads = simdBackend()!.pool.threads;

@@ -11,3 +11,16 @@ export function environment(name: string): string | undefined {
 export function isTerminal(): boolean {
   return typeof Deno !== "undefined" && Deno.stdout.isTerminal();
 }
+
+/**
+ * The bytes of a file that belongs to the library.
+ *
+ * @throws Error naming the file, if it cannot be loaded
+ */
+export async function libraryFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
+  // Quicker than the first `fetch` of a process by some ten milliseconds.
+  if (typeof Deno !== "undefined" && url.protocol === "file:") return await Deno.readFile(url);
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.href} could not be loaded: ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}

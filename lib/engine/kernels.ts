@@ -65,6 +65,14 @@ export const KERNELS = {
    */
   rotary: "NanoRotary",
   /**
+   * Attention of new tokens on themselves and on those in a cache, whose positions come before theirs. Writes rows `start` to
+   * `start` + T - 1 of keys and values in place. K key and value heads of width D, each for heads / K query heads.
+   * Inputs qkv [B, T, (heads + 2K) D], keys and values [B, K, S, D], S at least `start` + T.
+   * Attributes { heads: number (a multiple of K), start: number, scale: number, rotary: boolean (queries and keys are turned by
+   * their positions, as `rotary` does; D is even then) }. Output y [B, T, heads D]. It has no gradient.
+   */
+  cachedAttention: "NanoCachedAttention",
+  /**
    * Rows of a table. Inputs table [V, C], ids int32 [...]. Attributes { vocabSize: V }. Output [..., C].
    * An id outside [0, V): RangeError where the host can see it (simd), else a row of NaN.
    */
@@ -182,6 +190,31 @@ export function fusedRotary(qkv: tf.Tensor, heads: number): tf.Tensor {
   return run(KERNELS.rotary, { qkv }, { heads, inverse: false });
 }
 
+/** Numbers of attention on a cache. */
+export interface CachedAttributes {
+  heads: number;
+  /** How many tokens the cache held before these. */
+  start: number;
+  /** Whether queries and keys are turned by their positions. */
+  rotary: boolean;
+}
+
+/**
+ * Attention of new tokens on all so far; writes their keys and values into the cache, in place.
+ *
+ * @param qkv [B, T, (heads + 2K) D]
+ * @param cache keys and values, [B, K, S, D] each, S at least start + T
+ * @returns [B, T, heads D]
+ */
+export function fusedCachedAttention(
+  qkv: tf.Tensor,
+  { k: keys, v: values }: { k: tf.Tensor; v: tf.Tensor },
+  { heads, start, rotary }: CachedAttributes,
+): tf.Tensor {
+  const attributes = { heads, start, rotary, scale: 1 / Math.sqrt(keys.shape[3]!) };
+  return run(KERNELS.cachedAttention, { qkv, keys, values }, attributes);
+}
+
 /**
  * The angles of `rotary`: for each position D/2 cosines, then D/2 sines.
  *
@@ -290,7 +323,19 @@ function computed(
   };
 }
 
+const sumGradient = computed((dy) => ({ a: tf.clone(dy), b: tf.clone(dy) }));
+
+const stockSum = tf.getGradient("Add");
+
 const GRADIENTS: tf.GradConfig[] = [
+  {
+    // tfjs's own gradient of a sum keeps what arrives until the walk is over, and a residual stream is made of sums.
+    ...stockSum,
+    gradFunc: (dy, [a, b], attributes) => {
+      const isAligned = tf.util.arraysEqual(a.shape, b.shape);
+      return (isAligned ? sumGradient : stockSum.gradFunc)(dy, [a, b], attributes);
+    },
+  },
   {
     kernelName: KERNELS.linear,
     inputsToSave: ["x", "weight"],

@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import {
   fusedAdamW,
+  fusedCachedAttention,
   fusedCausalAttention,
   fusedCrossEntropy,
   fusedEmbedding,
@@ -18,6 +19,14 @@ import {
   registerFusedGradients,
 } from "./kernels.ts";
 import { Random } from "./random.ts";
+import { withStorage } from "./storage.ts";
+
+/** The keys and values of the tokens before: what chapter 03 calls a `LayerCache`. */
+export interface KeyValueCache {
+  readonly length: number;
+  append(k: tf.Tensor4D, v: tf.Tensor4D): { k: tf.Tensor4D; v: tf.Tensor4D };
+  reserve?(shape: [number, number, number, number]): { k: tf.Tensor4D; v: tf.Tensor4D };
+}
 
 /** The operators that the engine has kernels for: what the chapters' functions of these names take and give. */
 export interface Operators {
@@ -39,6 +48,12 @@ export interface Operators {
       random?: Random;
       rotary?: boolean;
     },
+  ): tf.Tensor3D;
+  /** qkv [B, T, C + 2·Ckv] of new tokens, those before in the cache, which takes their keys and values -> [B, T, C]. */
+  cachedAttention(
+    qkv: tf.Tensor3D,
+    cache: KeyValueCache,
+    options: { nHead: number; nKVHead?: number; rotary?: boolean },
   ): tf.Tensor3D;
   /** Logits [..., V], targets [...] int32 -> mean loss in nats, []. */
   crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Scalar;
@@ -89,6 +104,13 @@ const FUSED: {
       fusedCausalAttention(rotary ? fusedRotary(qkv, nHead) : qkv, nHead) as tf.Tensor3D
     );
   },
+  cachedAttention: (qkv, cache, { nHead, nKVHead = nHead, rotary = false }) => {
+    if (!cache.reserve || tf.engine().state.gradientDepth > 0) return NO_KERNEL;
+    const [batch, tokens, columns] = qkv.shape, start = cache.length;
+    const width = columns / (nHead + 2 * nKVHead);
+    const rows = cache.reserve([batch, nKVHead, tokens, width]);
+    return fusedCachedAttention(qkv, rows, { heads: nHead, start, rotary }) as tf.Tensor3D;
+  },
   crossEntropy: (logits, targets) => tf.tidy(() => tf.mean(fusedCrossEntropy(logits, targets))),
   globalNorm: (gradients) => fusedGlobalNorm(Object.values(gradients)),
   adamW: ({ weight, m, v }, gradient, step, learningRate, options, clip) => {
@@ -135,7 +157,9 @@ export function operator<N extends OperatorName>(name: N, reference: Operators[N
   registered.set(reference, entry);
   const kernel = FUSED[name] as (...args: unknown[]) => unknown;
   const call = (...args: unknown[]) => {
-    if (mode === "fused" && entry.verdicts.get(tf.getBackend())?.same) {
+    // No kernel knows what to do with more arguments than the operator has.
+    const fits = args.length <= kernel.length && entry.verdicts.get(tf.getBackend())?.same;
+    if (mode === "fused" && fits) {
       const result = kernel(...args);
       if (result !== NO_KERNEL) return result;
     }
@@ -151,12 +175,11 @@ export function operator<N extends OperatorName>(name: N, reference: Operators[N
  * @returns one verdict for each operator that has a kernel here
  */
 export async function verifyOperators(): Promise<Verdict[]> {
-  if (!hasFusedKernels()) return [];
-  const backend = tf.getBackend();
-  for (const entry of registered.values()) {
-    if (!entry.verdicts.has(backend)) entry.verdicts.set(backend, await compare(entry));
-  }
-  return [...registered.values()].map((entry) => entry.verdicts.get(backend)!);
+  const backend = tf.getBackend(), entries = [...registered.values()];
+  const fresh = entries.filter(({ verdicts }) => !verdicts.has(backend));
+  if (fresh.length > 0 && !hasFusedKernels()) return [];
+  for (const entry of fresh) entry.verdicts.set(backend, await compare(entry));
+  return entries.map(({ verdicts }) => verdicts.get(backend)!);
 }
 
 async function compare({ name, reference }: Registered): Promise<Verdict> {
@@ -175,7 +198,8 @@ type Probe = (f: Registered["reference"]) => tf.Tensor[];
 
 /** The numbers that a probe gives. */
 async function numbersOf(probe: Probe, f: Registered["reference"]): Promise<Float32Array[]> {
-  const results = tf.tidy(() => probe(f));
+  // The formulas are compared, not what is lost by storing numbers in fewer bits.
+  const results = withStorage("f32", () => tf.tidy(() => probe(f)));
   // Copies: what data() returns may be the backend's own memory.
   const copies = results.map(async (tensor) => Float32Array.from(await tensor.data()));
   const values = await Promise.all(copies);
@@ -205,6 +229,57 @@ function adamW(f: Operators["adamW"]): tf.Tensor[] {
   return after;
 }
 
+/** A cache with room for some tokens. */
+class SmallCache implements KeyValueCache {
+  length = 0;
+  readonly rows: { k: tf.Variable<tf.Rank.R4>; v: tf.Variable<tf.Rank.R4> };
+
+  constructor(batch: number, heads: number, readonly room: number, width: number) {
+    const zeros = () => tf.variable(tf.zeros<tf.Rank.R4>([batch, heads, room, width]));
+    this.rows = { k: zeros(), v: zeros() };
+  }
+
+  reserve([, , tokens]: number[]) {
+    this.length += tokens;
+    return this.rows;
+  }
+
+  append(k: tf.Tensor4D, v: tf.Tensor4D) {
+    const start = this.length;
+    this.length += k.shape[2];
+    const put = (rows: tf.Variable<tf.Rank.R4>, more: tf.Tensor4D) => {
+      const parts = [cut(rows, 0, start), more, cut(rows, this.length, this.room)];
+      rows.assign(tf.concat(parts.filter(({ size }) => size > 0), 2));
+      return cut(rows, 0, this.length);
+    };
+    return { k: put(this.rows.k, k), v: put(this.rows.v, v) };
+  }
+}
+
+/** Rows `start` to `end` of each head of [B, H, T, D]. */
+function cut(x: tf.Tensor4D, start: number, end: number): tf.Tensor4D {
+  return x.slice([0, 0, start, 0], [-1, -1, end - start, -1]);
+}
+
+/** Some tokens, then some more: what comes out, and what the cache holds in the end. */
+function cached(
+  [batch, width]: [number, number],
+  options: { nHead: number; nKVHead: number; rotary: boolean },
+  pieces = [5, 1, 3],
+): (f: Operators["cachedAttention"]) => tf.Tensor[] {
+  return (f) => {
+    const { nHead, nKVHead } = options, random = new Random(7);
+    const room = pieces.reduce((sum, tokens) => sum + tokens);
+    const cache = new SmallCache(batch, nKVHead, room, width);
+    const columns = (nHead + 2 * nKVHead) * width;
+    const qkv = (tokens: number) => normal(random, batch, tokens, columns) as tf.Tensor3D;
+    const outputs = pieces.map((tokens) => f(qkv(tokens), cache, options));
+    const held = Object.values(cache.rows).map((rows) => rows.clone());
+    tf.dispose(cache.rows);
+    return [...outputs, ...held];
+  };
+}
+
 function variable(random: Random, std = 1): tf.Variable {
   return tf.variable(normal(random, 3, 5).mul(std));
 }
@@ -218,6 +293,14 @@ function distance(a: Float32Array, b: Float32Array | undefined): number {
     if (Number.isNaN(a[i] - b[i])) return Infinity;
   }
   return apart / largest;
+}
+
+/** Tokens that attention is compared on once: more than a window of 256. Longer would cost a graphics card memory. */
+const LONG = 258;
+
+/** Options that have every other one too, set to 1: a function that heeds one of which the kernel knows nothing, shows. */
+function withMore<T extends object>(options: T): T {
+  return new Proxy(options, { get: (known, name) => name in known ? Reflect.get(known, name) : 1 });
 }
 
 const PROBES: Record<OperatorName, Probe[]> = {
@@ -236,13 +319,29 @@ const PROBES: Record<OperatorName, Probe[]> = {
     })),
     gradients((random) => ({ trained: [normal(random, 5, 8), normal(random, 8)] })),
   ],
-  gelu: [gradients((random) => ({ trained: [normal(random, 3, 2, 13)] }))],
+  gelu: [
+    gradients((random) => ({ trained: [normal(random, 3, 2, 13)] })),
+    // Far from 0 too, where an activation may be cut off.
+    gradients((random) => ({ trained: [normal(random, 5, 7).mul(20)] })),
+  ],
   causalAttention: [
     gradients((random) => ({ trained: [normal(random, 2, 7, 30)], rest: [{ nHead: 2 }] })),
     gradients((random) => ({
       trained: [normal(random, 1, 5, 36)],
       rest: [{ nHead: 2, rotary: true }],
     })),
+    // Long, because a mask may hide only what is far back; values only, which is soon done.
+    (f) => [f(normal(new Random(7), 1, LONG, 6), { nHead: 1 })],
+    gradients((random) => ({
+      trained: [normal(random, 1, 7, 12)],
+      rest: [withMore({ nHead: 2, nKVHead: 2, dropout: 0, random: undefined, rotary: false })],
+    })),
+  ],
+  cachedAttention: [
+    cached([2, 6], { nHead: 4, nKVHead: 2, rotary: true }),
+    cached([1, 5], { nHead: 3, nKVHead: 3, rotary: false }),
+    cached([1, 2], { nHead: 1, nKVHead: 1, rotary: false }, [LONG, 1]),
+    cached([1, 2], withMore({ nHead: 2, nKVHead: 2, rotary: false })),
   ],
   crossEntropy: [
     gradients((random) => ({ trained: [normal(random, 2, 3, 7)], rest: [ids(random, 7, 2, 3)] })),

@@ -24,6 +24,7 @@ async function register(products: "ours" | "stock"): Promise<void> {
   if (!await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")) {
     throw new Error("WebAssembly without SIMD");
   }
+  if (!("process" in globalThis)) throw new Error("its files are looked for on a disk only");
   const { createRequire } = await import("node:module");
   const script = createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm");
   setWasmPaths(script.replace(/[^\\/]+$/, ""));

@@ -1,13 +1,20 @@
-/** The library in a browser: one import, a tokenizer, a model that trains and writes. Skipped where there is no Chromium. */
-import { assertEquals } from "@std/assert";
+/**
+ * The library in a browser: one import, a tokenizer, a model that trains and writes, on the backends that a page can have.
+ * Skipped where there is no Chromium.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 
+/** The page's program: trains and writes on the backend named in the address, and sends what it found. */
 const PROGRAM = `
 import { generate, GPT, packTokens, Tokenizer, Trainer, useBackend } from "lib/mod.ts";
-try {
-  const { name } = await useBackend("cpu");
+import { verifyOperators } from "lib/engine/ops.ts";
+import { simdBackend } from "lib/engine/simd/mod.ts";
+
+async function found() {
+  const { name, line } = await useBackend(location.search.slice(1) || undefined);
   const text = "the cat sat on the mat ".repeat(20);
   const tokenizer = await Tokenizer.train(text, { vocabSize: 270 });
   const { vocabSize } = tokenizer;
@@ -16,11 +23,37 @@ try {
   const trainer = new Trainer({ model, train, steps: 5, batchSize: 2 });
   await trainer.run();
   const tokens = await Array.fromAsync(generate(model, tokenizer, "the", { maxTokens: 5 }));
-  document.body.textContent = \`\${name}: \${trainer.step} steps, \${tokens.length} tokens\`;
-} catch (error) {
-  document.body.textContent = error.stack;
+  const verdicts = await verifyOperators();
+  await simdBackend()?.pool.ready();
+  return {
+    name,
+    line,
+    steps: trainer.step,
+    tokens: tokens.length,
+    kernels: verdicts.filter(({ same }) => same).length,
+    wrong: verdicts.filter(({ same }) => !same).map(({ operator }) => operator),
+    workers: simdBackend()?.pool.workers,
+    cores: navigator.hardwareConcurrency,
+  };
 }
+
+const body = JSON.stringify(await found().catch((error) => ({ error: error.stack })));
+await fetch("/found", { method: "POST", body });
 `;
+
+/** What the page sends. */
+interface Found {
+  error?: string;
+  name: string;
+  line: string;
+  steps: number;
+  tokens: number;
+  /** Fused kernels that compute what the chapters' functions do, and operators whose kernels do not. */
+  kernels: number;
+  wrong: string[];
+  workers?: number;
+  cores: number;
+}
 
 async function findBrowser(): Promise<string | undefined> {
   for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
@@ -32,38 +65,120 @@ async function findBrowser(): Promise<string | undefined> {
 
 const browser = await findBrowser();
 
-/** The page's text after its program has ended. */
-async function textOf(browser: string, address: string): Promise<string> {
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=30000"];
-  const args = [...flags, "--dump-dom", address];
-  const { stdout } = await new Deno.Command(browser, { args, stderr: "null" }).output();
-  return new TextDecoder().decode(stdout).replace(/<[^>]*>/g, "").trim();
+/** What a page needs to share memory with workers. */
+const ISOLATED = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
+/** A software graphics card, where this Chromium brings one. */
+const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+/** Milliseconds after which a page counts as hanging. */
+const PATIENCE = 120_000;
+
+/** The folder of a site: the bundle, and beside it the engine's kernels and shaders. */
+async function buildSite(): Promise<string> {
+  const folder = join(ROOT, "build", "browser");
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(join(folder, "page.ts"), PROGRAM);
+  const args = ["bundle", "--quiet", "--platform", "browser", "-o", "page.js", "page.ts"];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: folder })
+    .output();
+  assert(success, new TextDecoder().decode(stderr));
+  for (const part of ["simd", "webgpu"]) {
+    const source = join(ROOT, "lib", "engine", part);
+    const names = [...Deno.readDirSync(source)].map(({ name }) => name);
+    for (const name of names.filter((name) => /\.(wasm|wgsl)$/.test(name))) {
+      await Deno.copyFile(join(source, name), join(folder, name));
+    }
+  }
+  return folder;
 }
 
-Deno.test({
-  name: `lib/mod.ts runs in a browser${browser ? "" : ": skipped, there is no Chromium"}`,
-  ignore: !browser,
-  fn: async () => {
-    const folder = join(ROOT, "build", "browser");
-    await Deno.mkdir(folder, { recursive: true });
-    const [program, bundle] = [join(folder, "page.ts"), join(folder, "page.js")];
-    await Deno.writeTextFile(program, PROGRAM);
-    const args = ["bundle", "--quiet", "--platform", "browser", "-o", bundle, program];
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT })
-      .output();
-    assertEquals(success, true, new TextDecoder().decode(stderr));
-    const page =
-      '<!doctype html><body>loading<script type="module" src="/page.js"></script></body>';
-    const server = Deno.serve(
-      { port: 0, hostname: "127.0.0.1", onListen() {} },
-      async ({ url }) => {
-        const isPage = new URL(url).pathname === "/";
-        const headers = { "content-type": isPage ? "text/html" : "text/javascript" };
-        return new Response(isPage ? page : await Deno.readFile(bundle), { headers });
-      },
-    );
-    const text = await textOf(browser!, `http://127.0.0.1:${server.addr.port}/`);
+let site: Promise<string> | undefined;
+
+async function answer(request: Request, headers: HeadersInit): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/") {
+    const page = '<!doctype html><script type="module" src="/page.js"></script>';
+    return new Response(page, { headers: { ...headers, "content-type": "text/html" } });
+  }
+  const file = await Deno.readFile(join(await site!, pathname)).catch(() => undefined);
+  if (!file) return new Response("not here", { status: 404 });
+  const type = pathname.endsWith(".js") ? "text/javascript" : "application/octet-stream";
+  return new Response(file, { headers: { ...headers, "content-type": type } });
+}
+
+/** Opens the page in a browser of its own, and gives what it sends. */
+async function visit(
+  backend: string,
+  { headers = {}, flags = [] }: { headers?: HeadersInit; flags?: string[] } = {},
+): Promise<Found> {
+  await (site ??= buildSite());
+  const sent = Promise.withResolvers<Found>();
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
+    if (request.method !== "POST") return await answer(request, headers);
+    sent.resolve(await request.json());
+    return new Response();
+  });
+  const folder = await Deno.makeTempDir();
+  const address = `http://127.0.0.1:${server.addr.port}/?${backend}`;
+  const settings = ["--headless", "--no-sandbox", `--user-data-dir=${folder}`, ...flags, address];
+  const process = new Deno.Command(browser!, {
+    args: settings,
+    env: { TMPDIR: folder }, // where it leaves things when it is killed
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const timer = setTimeout(() => sent.reject(new Error("the page sends nothing")), PATIENCE);
+  try {
+    const found = await sent.promise;
+    assertEquals(found.error, undefined);
+    assertEquals([found.steps, found.tokens], [5, 5]);
+    return found;
+  } finally {
+    clearTimeout(timer);
+    process.kill("SIGKILL");
+    await process.status;
     await server.shutdown();
-    assertEquals(text, "cpu: 5 steps, 5 tokens");
-  },
+    await Deno.remove(folder, { recursive: true }).catch(() => {}); // its helpers may still write there
+  }
+}
+
+function browserTest(name: string, fn: () => Promise<void>): void {
+  const why = browser ? "" : ": skipped, there is no Chromium";
+  Deno.test({ name: `in a browser: ${name}${why}`, ignore: !browser, fn });
+}
+
+browserTest("lib/mod.ts trains and writes on cpu", async () => {
+  assertEquals((await visit("cpu")).name, "cpu");
 });
+
+browserTest("simd has workers where memory can be shared", async () => {
+  const { name, wrong, kernels, workers, cores } = await visit("simd", { headers: ISOLATED });
+  assertEquals([name, wrong], ["simd", []]);
+  assert(kernels > 0);
+  assert(workers! > 0 || cores === 1, `${workers} workers on ${cores} cores`);
+});
+
+browserTest("simd has one thread where memory cannot be shared", async () => {
+  const { name, wrong, kernels, workers } = await visit("simd");
+  assertEquals([name, wrong, workers], ["simd", [], 0]);
+  assert(kernels > 0);
+});
+
+browserTest("without a graphics card the choice falls on simd, and says why", async () => {
+  const { name, line } = await visit("", { flags: ["--disable-gpu", "--disable-features=WebGPU"] });
+  assertEquals(name, "simd");
+  assertMatch(line, /not webgpu: no graphics adapter found/);
+});
+
+browserTest(
+  "the shaders compute what the functions do, if Chromium brings an adapter",
+  async () => {
+    const found = await visit("webgpu", { flags: SOFTWARE_GPU }).catch((error) => error as Error);
+    if (found instanceof Error) assertMatch(found.message, /no graphics adapter found/);
+    else assertEquals([found.name, found.wrong], ["webgpu", []]);
+  },
+);

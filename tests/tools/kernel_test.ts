@@ -137,3 +137,17 @@ Deno.test("a message that was not signed with the key is refused", async () => {
   await assertRejects(() => theirs.decode(parts), Error, "wrong signature");
   await assertRejects(() => ours.decode(parts.slice(1)), Error, "without Jupyter's parts");
 });
+
+Deno.test("the simd backend computes in the kernel, with its workers", async () => {
+  const execution = await execute([
+    `import * as tf from "@tensorflow/tfjs";
+     import { registerSimdBackend, simdBackend } from "lib/engine/simd/mod.ts";
+     await registerSimdBackend({ threads: 2 });
+     await tf.setBackend("simd");
+     const { pool } = simdBackend()!;
+     await pool.ready(60_000);
+     const [sum] = await tf.sum(tf.matMul(tf.ones([300, 200]), tf.ones([200, 100]))).data();
+     console.log(pool.workers, sum);`,
+  ]);
+  assertEquals(outputsOf(execution, 1)[0].text, `1 ${300 * 200 * 100}\n`);
+});

@@ -6,12 +6,14 @@ import { flopsPerToken } from "lib/train.ts";
 import { type GPTConfig, gptConfig, parameterCount } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
 import { oneOf, positive, readFlags } from "../cli.ts";
+import { load } from "./train/load.ts";
 import { type Lap, median, race, speedup, withContestants } from "./train/race.ts";
+import { peers } from "./train/peers.ts";
 import { GEMM, type Memory, type Requests, type Variant } from "./train/protocol.ts";
 
 /** What the list of benches says. */
 export const description =
-  "speed, memory and loss parity of training [--size nano|larger] [--steps 20] [--only cpu|gemm|webgpu|generate|growth]";
+  "speed, memory and loss parity of training [--size nano|larger] [--steps 20] [--only cpu|gemm|webgpu|generate|load|growth|peers]";
 
 interface Size {
   model: Partial<GPTConfig> & { vocabSize: number };
@@ -26,7 +28,10 @@ const SIZES = {
   larger: { model: { ...COMMON, nLayer: 6, nHead: 8, nEmbd: 256, blockSize: 128 }, batchSize: 8 },
 } satisfies Record<string, Size>;
 
-const PARTS = { cpu, gemm, webgpu, generate: generation, growth };
+const PARTS = { cpu, gemm, webgpu, generate: generation, load, growth };
+
+/** Parts that run only when they are asked for: they need programs of others. */
+const EXTRA = { peers };
 
 /** Measures; prints what is compared with what as it goes. */
 export async function bench(args: string[]): Promise<BenchRow[]> {
@@ -37,12 +42,15 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
   });
   const size = SIZES[oneOf("--size", values.size, Object.keys(SIZES) as (keyof typeof SIZES)[])];
   const steps = Math.ceil(positive("--steps", values.steps));
-  const names = Object.keys(PARTS) as (keyof typeof PARTS)[];
-  const parts = values.only ? [oneOf("--only", values.only, names)] : names;
+  const all = { ...PARTS, ...EXTRA };
+  const names = Object.keys(all) as (keyof typeof all)[];
+  const parts = values.only
+    ? [oneOf("--only", values.only, names)]
+    : Object.keys(PARTS) as (keyof typeof PARTS)[];
   const rows = [loadRow("before")];
   for (const part of parts) {
     console.log(`${part} …`);
-    rows.push(...await PARTS[part](size, steps));
+    rows.push(...await all[part](size, steps));
   }
   return [...rows, loadRow("after")];
 }
@@ -89,12 +97,14 @@ async function webgpu(size: Size, steps: number): Promise<BenchRow[]> {
     { label: "stock webgpu", backend: "webgpu", ...STOCK, ...size },
     { label: "webgpu", backend: "webgpu", ...OURS, ...size },
     { label: "simd, for its loss", backend: "simd", ...OURS, ...size },
+    { label: "webgpu, f16 storage", backend: "webgpu", storage: "f16", ...OURS, ...size },
   ];
   console.log(await adapterLine());
   return await withContestants(variants, async (contestants) => {
-    if (contestants.length < variants.length) return [];
+    const wanted = variants.filter(({ storage }) => !storage).length;
+    if (contestants.length < wanted) return [];
     const laps = await race(contestants, steps);
-    const [stock, ours] = await Promise.all(
+    const [stock, ours, , halves] = await Promise.all(
       contestants.map((one) => one.ask("memory", {})),
     );
     // One after the other: they would be in each other's way.
@@ -113,8 +123,23 @@ async function webgpu(size: Size, steps: number): Promise<BenchRow[]> {
         { label: "the fastest of these", value: Math.min(...milliseconds), unit: "ms" },
       ]),
       ...memoryRows("webgpu buffers", ours.reserved, "stock webgpu's", stock.reserved),
+      ...(halves ? storageRows(laps[3], laps[1], halves.reserved!, ours.reserved!) : []),
     ];
   });
+}
+
+/** Speed and memory with results stored in 16 bits, against 32. */
+function storageRows(half: Lap, full: Lap, bytes: number, fullBytes: number): BenchRow[] {
+  const { label } = half.variant;
+  return [
+    { label: `${label}, against f32`, value: speedup(half, full), unit: "times" },
+    {
+      label: `${label}: buffers, peak of a step (ratio: of f32's)`,
+      value: bytes / 1e6,
+      unit: "MB",
+      ratio: bytes / fullBytes,
+    },
+  ];
 }
 
 async function adapterLine(): Promise<string> {

@@ -213,6 +213,9 @@ function rotary(backend: SimdBackend, { qkv }: Inputs, { heads, inverse }: Attri
   return y;
 }
 
+/** Tokens of which one thread can keep the scores. */
+const MOST_CACHED = 500_000;
+
 function attention(backend: SimdBackend, { qkv }: Inputs, { heads, scale }: Attributes) {
   const [batch, length, packed] = qkv.shape, channels = packed / 3, width = channels / heads;
   if (qkv.shape.length !== 3 || !Number.isInteger(width)) {
@@ -247,6 +250,32 @@ function attentionGrad(
   const cost = length * length * width / 4, sizes = [length, heads, width, scale, block];
   backend.run(Job.AttentionGrad, batch * heads, cost, ...tensors, ...sizes);
   return dqkv;
+}
+
+function cachedAttention(
+  backend: SimdBackend,
+  { qkv, keys, values }: Inputs,
+  { heads, start, rotary, scale }: Attributes,
+) {
+  const [batch, length] = qkv.shape, [, kvHeads, room, width] = keys.shape;
+  checkShape("cached attention: qkv", qkv, [batch, length, (heads + 2 * kvHeads) * width]);
+  checkShape("cached attention: keys", keys, [batch, kvHeads, room, width]);
+  checkShape("cached attention: values", values, keys.shape);
+  const most = Math.min(room, MOST_CACHED);
+  if (start + length > most) {
+    throw new RangeError(
+      `cached attention: ${length} tokens after ${start} are more than the ${most} for which there is room`,
+    );
+  }
+  const y = backend.output([batch, length, heads * width]);
+  const angles = rotary &&
+    backend.table(`rotary ${room} ${width / 2}`, () => rotaryTable(room, width));
+  const inputs = [...addresses(backend, qkv, keys, values), Number(angles)];
+  const sizes = [length, heads, kvHeads, width, room, start];
+  backend.run(Job.CacheRows, batch * length, kvHeads * width, ...inputs, ...sizes);
+  const units = batch * heads * length, cost = (start + length / 2) * width / 5;
+  backend.run(Job.CachedAttention, units, cost, ...inputs, ...sizes, backend.addressOf(y), scale);
+  return y;
 }
 
 function embedding(backend: SimdBackend, { table, ids }: Inputs) {
@@ -324,6 +353,7 @@ const FUSED: Record<string, Kernel> = {
   [KERNELS.rotary]: rotary,
   [KERNELS.causalAttention]: attention,
   [KERNELS.causalAttentionGrad]: attentionGrad,
+  [KERNELS.cachedAttention]: cachedAttention,
   [KERNELS.embedding]: embedding,
   [KERNELS.embeddingGrad]: embeddingGrad,
   [KERNELS.crossEntropy]: crossEntropy,

@@ -4,6 +4,7 @@ import { SimdBackend } from "./backend.ts";
 import { MAX_THREADS, Pool } from "./pool.ts";
 import { registerFusedKernels } from "./fused.ts";
 import { registerStandardKernels } from "./standard.ts";
+import { libraryFile } from "../environment.ts";
 
 /** The backend's name in tfjs. */
 export const SIMD = "simd";
@@ -52,10 +53,13 @@ export function chooseThreads(wanted?: number): number {
 
 /** The build of the kernels that this engine understands. */
 async function loadKernels(): Promise<WebAssembly.Module> {
-  for (const name of ["kernels.wasm", "kernels-plain.wasm"]) {
-    const response = await fetch(new URL(name, import.meta.url));
-    if (!response.ok) throw new Error(`${name} could not be loaded: ${response.status}`);
-    const bytes = await response.arrayBuffer();
+  // Each address in full: bundlers look for this form.
+  const builds = [
+    new URL("kernels.wasm", import.meta.url),
+    new URL("kernels-plain.wasm", import.meta.url),
+  ];
+  for (const url of builds) {
+    const bytes = await libraryFile(url);
     if (WebAssembly.validate(bytes)) return await WebAssembly.compile(bytes);
   }
   throw new Error(

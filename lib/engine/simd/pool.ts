@@ -12,13 +12,19 @@ import {
   WAKE,
   WORKERS,
 } from "./assembly/codes.ts";
-import { startWorkers } from "./worker.ts";
+import { prepareWorkers } from "./worker.ts";
 
 /** Most threads for which there is scratch memory. */
 export const MAX_THREADS = 64;
 
 /** Work, in steps of about a nanosecond, that is worth handing to another thread. */
 const WORTH_SHARING = 8000;
+
+/**
+ * Work worth sharing, in the same steps, after which the workers are started: to start them takes about as long, so until
+ * then it would not have paid.
+ */
+const WORTH_WORKERS = 30e6;
 
 /** Pieces of work per thread: a thread that is slowed down by other programs leaves its pieces to the rest. */
 const CHUNKS_PER_THREAD = 8;
@@ -42,18 +48,24 @@ export class Pool {
   readonly #control: Int32Array;
   readonly #mayWait = mayWait();
 
+  /** Work that could have been shared before the workers were started. */
+  #missed = 0;
+  #startWorkers: (() => void) | undefined;
+
   private constructor(
     readonly threads: number,
     readonly memory: WebAssembly.Memory,
     readonly exports: Exports,
+    startWorkers: () => void,
   ) {
+    this.#startWorkers = threads > 1 ? startWorkers : undefined;
     this.#queue = new Float64Array(memory.buffer, QUEUE, SLOTS * SLOT_SIZE / 8);
     this.#control = new Int32Array(memory.buffer, 0, SCRATCH / 4);
   }
 
   /**
-   * Starts `threads` threads, this one included. It does not wait for the workers: until they run, this thread does
-   * their share.
+   * Makes ready `threads` threads, this one included. The workers are started when there is work enough for them; until
+   * they run, this thread does their share.
    *
    * @param module the compiled kernels
    * @param threads how many, in [1, 64]
@@ -65,8 +77,8 @@ export class Pool {
     }
     const memory = createMemory(SCRATCH + threads * SCRATCH_SIZE);
     const instance = await WebAssembly.instantiate(module, { env: { memory, abort: () => {} } });
-    await startWorkers({ module, memory, threads });
-    return new Pool(threads, memory, instance.exports as unknown as Exports);
+    const startWorkers = await prepareWorkers({ module, memory, threads });
+    return new Pool(threads, memory, instance.exports as unknown as Exports, startWorkers);
   }
 
   /** Where memory begins that no thread uses as scratch. */
@@ -99,6 +111,7 @@ export class Pool {
     const fair = Math.ceil(units / (this.threads * CHUNKS_PER_THREAD));
     const worth = Math.max(fair, Math.ceil(WORTH_SHARING / cost));
     const grain = this.threads === 1 ? units : Math.min(units, worth);
+    if (this.#startWorkers && grain < units) this.#miss(units * cost);
     this.exports.run(job, units, grain);
   }
 
@@ -113,8 +126,20 @@ export class Pool {
     this.exports.finish(0, this.#mayWait);
   }
 
-  /** Resolves when all workers run, or when `milliseconds` have passed. */
+  #miss(work: number): void {
+    this.#missed += work;
+    if (this.#missed > WORTH_WORKERS) this.#start();
+  }
+
+  #start(): void {
+    const startWorkers = this.#startWorkers;
+    this.#startWorkers = undefined;
+    startWorkers?.();
+  }
+
+  /** Starts the workers if need be. Resolves when all of them run, or when `milliseconds` have passed. */
   async ready(milliseconds = 5000): Promise<void> {
+    this.#start();
     const deadline = performance.now() + milliseconds;
     while (this.workers < this.threads - 1 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -123,6 +148,7 @@ export class Pool {
 
   /** Tells the workers to end. A worker must end by itself: one that is terminated while it sleeps never goes away. */
   close(): void {
+    this.#startWorkers = undefined;
     Atomics.store(this.#control, STOP / 4, 1);
     Atomics.add(this.#control, WAKE / 4, 1);
     Atomics.notify(this.#control, WAKE / 4);

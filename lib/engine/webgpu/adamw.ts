@@ -21,7 +21,7 @@ interface Group {
 
 const waiting = new WeakMap<GpuBackend, Group>();
 
-/** Bindings of a part: 10, 11, … for parameters, 20, 21, … for first moments, and so on; the norm has 1. */
+/** Bindings of a part: 10, 11, … for parameters, 20, 21, … for first moments, and so on; the settings have 1. */
 const KINDS = ["parameter", "moment1", "moment2", "gradient"] as const;
 
 /** Most parts of a shader: their numbers are the second digit of a binding. */
@@ -33,6 +33,7 @@ export function adamW(
   { norm, ...tensors }: Record<string, tf.TensorInfo>,
   { learningRate, beta1, beta2, epsilon, weightDecay, step, clipNorm }: Record<string, number>,
 ): void {
+  for (const tensor of Object.values(tensors)) gpu.toFull(tensor.dataId);
   const corrections = [1 - beta1 ** step, 1 - beta2 ** step];
   const settings = [learningRate, beta1, beta2, epsilon, ...corrections, clipNorm];
   const part = { ...tensors, weightDecay } as unknown as Part;
@@ -49,29 +50,42 @@ export function adamW(
 function begin(gpu: GpuBackend, group: Group): void {
   gpu.postpone(() => {
     waiting.delete(gpu);
+    const settings = settingsOf(gpu, group);
     const most = Math.max(1, Math.min(MOST_PARTS, Math.floor((gpu.mostTensors - 1) / 4)));
     for (let i = 0; i < group.parts.length; i += most) {
-      record(gpu, group, group.parts.slice(i, i + most));
+      record(gpu, group.parts.slice(i, i + most), settings, Boolean(group.norm));
     }
+    gpu.disposeData(settings.dataId);
   });
   waiting.set(gpu, group);
 }
 
-function record(gpu: GpuBackend, { norm, settings }: Group, parts: Part[]): void {
+/** The settings and, behind them, the norm. A tensor: other uniforms in each step would need other bind groups. */
+function settingsOf(gpu: GpuBackend, { norm, settings }: Group): tf.TensorInfo {
+  const numbers = gpu.makeTensorInfo([settings.length], "float32", Float32Array.from(settings));
+  if (!norm) return numbers;
+  const both = gpu.concatenate([numbers, norm]);
+  gpu.disposeData(numbers.dataId);
+  return both;
+}
+
+function record(
+  gpu: GpuBackend,
+  parts: Part[],
+  settings: tf.TensorInfo,
+  isClipped: boolean,
+): void {
   const sizes = parts.map(({ parameter }) => tf.util.sizeFromShape(parameter.shape));
-  const tensors: (tf.TensorInfo | undefined)[] = [norm];
+  const tensors: (tf.TensorInfo | undefined)[] = [settings];
   for (const [i, part] of parts.entries()) {
     KINDS.forEach((kind, k) => tensors[10 * (k + 1) + i - 1] = part[kind]);
   }
-  const uniforms = [
-    ...settings.map((value) => ({ f32: value })),
-    ...parts.flatMap(({ weightDecay }, i) => [sizes[i], { f32: weightDecay }]),
-  ];
+  const uniforms = parts.flatMap(({ weightDecay }, i) => [sizes[i], { f32: weightDecay }]);
   const size = sizes.reduce((sum, one) => sum + one, 0);
   const shader = {
     name: "adamw" as const,
     constants: { PARTS: parts.length },
-    options: norm ? ["CLIP"] : [],
+    options: isClipped ? ["CLIP"] : [],
   };
   gpu.dispatch(shader, tensors, uniforms, gpu.spread(Math.ceil(size / 256)));
 }

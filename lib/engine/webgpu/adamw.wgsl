@@ -1,12 +1,15 @@
 // One step of AdamW (Loshchilov, Hutter 2017, arXiv:1711.05101) in place, for PARTS parameters one after the other.
-struct Settings {
+struct Parts {
+  size$p: u32, weightDecay$p: f32,
+}
+struct Settings { // new in each step, unlike uniforms
   learningRate: f32, beta1: f32, beta2: f32, epsilon: f32,
   correction1: f32, correction2: f32, // 1 - beta1^step, 1 - beta2^step
   clipNorm: f32,
-  size$p: u32, weightDecay$p: f32,
+  //CLIP norm: f32,
 }
-@group(0) @binding(0) var<uniform> settings: Settings;
-//CLIP @group(0) @binding(1) var<storage, read> norm: array<f32>;
+@group(0) @binding(0) var<uniform> parts: Parts;
+@group(0) @binding(1) var<storage, read> settings: Settings;
 @group(0) @binding(1$p) var<storage, read_write> parameter$p: array<f32>;
 @group(0) @binding(2$p) var<storage, read_write> mean$p: array<f32>;
 @group(0) @binding(3$p) var<storage, read_write> square$p: array<f32>;
@@ -16,7 +19,7 @@ struct Settings {
 fn advance(before: vec3f, gradient: f32, weightDecay: f32) -> vec3f {
   var g = gradient;
   // min() may drop a NaN; a norm that is one must reach the weights, where training looks for it.
-  //CLIP let factor = settings.clipNorm / (norm[0] + 1e-6);
+  //CLIP let factor = settings.clipNorm / (settings.norm + 1e-6);
   //CLIP g *= select(factor, 1.0, factor > 1.0);
   let m = mix(g, before.y, settings.beta1);
   let v = mix(g * g, before.z, settings.beta2);
@@ -25,13 +28,8 @@ fn advance(before: vec3f, gradient: f32, weightDecay: f32) -> vec3f {
   return vec3f(weight, m, v);
 }
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  var i = (group.y * groups.x + group.x) * 256u + thread;
+fn each(number: u32) {
+  var i = number;
   // A line for each parameter: the number may be in it, or else in one of the next.
-  if (i < settings.size$p) { let after = advance(vec3f(parameter$p[i], mean$p[i], square$p[i]), gradient$p[i], settings.weightDecay$p); parameter$p[i] = after.x; mean$p[i] = after.y; square$p[i] = after.z; return; } i -= settings.size$p;
+  if (i < parts.size$p) { let after = advance(vec3f(parameter$p[i], mean$p[i], square$p[i]), gradient$p[i], parts.weightDecay$p); parameter$p[i] = after.x; mean$p[i] = after.y; square$p[i] = after.z; return; } i -= parts.size$p;
 }

@@ -4,18 +4,13 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
+import { storageFormat } from "../storage.ts";
 import { type Adapter, forgetAdapter, openDevice, requestAdapter } from "./device.ts";
+import { inHalves } from "./half.ts";
 import { registerWebgpuKernels } from "./kernels.ts";
-import { loadShaders, type ShaderName } from "./shaders.ts";
-
-/** A shader to run: which one, and what is written in front of it and switched on in it. */
-export interface Shader {
-  name: ShaderName;
-  /** Constants by name, written in front of the shader as u32. */
-  constants?: Record<string, number>;
-  /** Lines to switch on: `//BIAS sum += …` stands only where "BIAS" is among them. */
-  options?: string[];
-}
+import { BufferPool, tensorUsage } from "./pool.ts";
+import { loadShaders, type Shader, type ShaderName, sourceOf } from "./shaders.ts";
+import { Tree } from "./tree.ts";
 
 /** Numbers for a shader's uniform buffer, in order; f32 where it says so, else u32. */
 export type Uniforms = (number | { f32: number })[];
@@ -29,26 +24,44 @@ interface Internals {
   activeTimers?: { name: string; query: Promise<number> }[] | null;
   supportTimestampQuery: boolean;
   querySet: GPUQuerySet | null;
-  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown }>;
+  tensorMap: tf.DataStorage<{ resource?: GPUBuffer; values: unknown; shape: number[] }>;
   getQueryTime(): Promise<number>;
+  /** Disposed tensors whose buffers tfjs keeps until the recorded commands are submitted. */
+  tensorDataPendingDisposal: object[];
+  releaseResource(dataId: object): void;
 }
 
-/** tfjs submits this many dispatches at once; memory of disposed tensors is free again after that. */
+/** A shader, ready to run; its uniform buffers by content, and the bind groups of each by the buffers in them. */
+interface Compiled {
+  pipeline: GPUComputePipeline;
+  layout: GPUBindGroupLayout;
+  uniforms: Tree<Prepared>;
+}
+
+interface Prepared {
+  buffer: GPUBuffer;
+  groups: Tree<GPUBindGroup>;
+}
+
+/** tfjs submits this many dispatches at once. */
 const DISPATCHES_PER_SUBMIT = 64;
 
-/** Uniform buffers are kept by content, up to this many. */
-const MOST_UNIFORMS = 2000;
+/** Bind groups are kept for the next time, up to this many. */
+const MOST_GROUPS = 2000;
 
 /** The backend `webgpu`. Made by `registerWebgpuBackend`. */
 export class GpuBackend extends WebGPUBackend {
   readonly #gpu: GPUDevice;
   readonly #shaders: Record<ShaderName, string>;
-  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #pool: BufferPool;
+  readonly #compiled = new Tree<Compiled>();
+  #groups = 0;
   readonly #tables = new Map<string, tf.TensorInfo>();
-  readonly #uniforms = new Map<string, GPUBuffer>();
+  /** The data of tensors that lie on the device in 16 bits. */
+  readonly #halves = new WeakSet<object>();
   #failure: Error | undefined;
   #postponed: (() => void) | undefined;
-  /** While postponed work is recorded nothing is submitted: that would free the tensors of the rest of it. */
+  /** While postponed work is recorded no buffer is taken back: the rest of it may need it. */
   #isHeld = false;
   /** How many shaders were run since the backend was made, tfjs's included. */
   dispatches = 0;
@@ -64,6 +77,8 @@ export class GpuBackend extends WebGPUBackend {
     super(device as any, info as any);
     this.#gpu = device;
     this.#shaders = shaders;
+    this.#pool = new BufferPool(device);
+    this.bufferManager = this.#pool as unknown as typeof this.bufferManager;
   }
 
   get #inner(): Internals {
@@ -89,6 +104,44 @@ export class GpuBackend extends WebGPUBackend {
     return this.makeTensorInfo(shape, dtype);
   }
 
+  /** A tensor like `output`'s, for numbers that are kept for the way back: in 16 bits where `storageFormat()` says so. */
+  activation(shape: number[]): tf.TensorInfo {
+    const tensor = this.output(shape);
+    const isHalf = storageFormat() === "f16" && tf.util.sizeFromShape(shape) > 0;
+    if (isHalf) this.#halves.add(tensor.dataId);
+    return tensor;
+  }
+
+  /** From now on the tensor lies on the device in 32 bits, as all but our shaders expect. */
+  toFull(dataId: object): void {
+    if (!this.#halves.has(dataId)) return;
+    const { tensorMap } = this.#inner;
+    const data = tensorMap.get(dataId);
+    const wide = this.#widened({ dataId, shape: data.shape, dtype: "float32" });
+    const copy = tensorMap.get(wide.dataId);
+    [data.resource, copy.resource] = [copy.resource, data.resource];
+    this.#halves.delete(dataId);
+    this.disposeData(wide.dataId);
+  }
+
+  /** A copy of a tensor, in 32 bits. */
+  #widened(tensor: tf.TensorInfo): tf.TensorInfo {
+    const wide = this.output(tensor.shape);
+    const size = tf.util.sizeFromShape(tensor.shape);
+    this.dispatch({ name: "copy" }, [wide, tensor], [size], this.spread(Math.ceil(size / 256)));
+    return wide;
+  }
+
+  /** Gives a tensor its place on the device, if it has none yet. */
+  override uploadToGPU(dataId: object): void {
+    const data = this.#inner.tensorMap.get(dataId);
+    if (!data.resource && this.#halves.has(dataId)) {
+      const bytes = 4 * Math.ceil(tf.util.sizeFromShape(data.shape) / 2);
+      data.resource = this.#pool.acquireBuffer(bytes, tensorUsage());
+    }
+    super.uploadToGPU(dataId);
+  }
+
   /**
    * Runs a shader.
    *
@@ -105,25 +158,20 @@ export class GpuBackend extends WebGPUBackend {
   ): void {
     this.#throwFailure();
     this.#catchUp();
-    const pipeline = this.#pipeline(shader);
-    const entries = [{ binding: 0, resource: { buffer: this.#uniformBuffer(uniforms) } }];
-    tensors.forEach((tensor, i) => {
-      if (tensor) entries.push({ binding: i + 1, resource: { buffer: this.bufferOf(tensor) } });
-    });
-    const layout = pipeline.getBindGroupLayout(0);
-    const bindGroup = this.#gpu.createBindGroup({ layout, entries });
+    const compiled = this.#compiledOf(shader, tensors);
+    const bindGroup = this.#bindGroup(compiled, uniforms, tensors);
     const isTimed = Boolean(this.#inner.activeTimers) && this.#inner.supportTimestampQuery;
     const pass = isTimed ? this.#timedPass() : this.#pass();
-    pass.setPipeline(pipeline);
+    pass.setPipeline(compiled.pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(...groups);
+    pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
     if (isTimed) this.#stopTimer(shader.name);
     this.#count();
   }
 
   /**
-   * Has shaders run later, but before anything else is done on the device or read from it. The tensors they need must have been
-   * given to `bufferOf`.
+   * Has shaders run later, but before anything else is done on the device or read from it. The tensors they need may be disposed
+   * before that, if they were given to `bufferOf`.
    */
   postpone(work: () => void): void {
     this.#catchUp();
@@ -140,6 +188,28 @@ export class GpuBackend extends WebGPUBackend {
     } finally {
       this.#isHeld = false;
     }
+    this.#releaseDisposed();
+  }
+
+  override disposeData(dataId: object, force?: boolean): boolean {
+    const isGone = super.disposeData(dataId, force);
+    this.#releaseDisposed();
+    return isGone;
+  }
+
+  /**
+   * Takes back the buffers of disposed tensors, for which tfjs waits until the commands that use them are submitted. That is
+   * needed for textures, which the host writes; what is in a buffer is only changed by commands, and these come in order.
+   */
+  #releaseDisposed(): void {
+    if (this.#postponed || this.#isHeld) return;
+    const inner = this.#inner;
+    if (inner.tensorDataPendingDisposal.length === 0) return;
+    inner.tensorDataPendingDisposal = inner.tensorDataPendingDisposal.filter((dataId) => {
+      if (!(inner.tensorMap.get(dataId).resource instanceof GPUBuffer)) return true;
+      inner.releaseResource(dataId);
+      return !inner.tensorMap.delete(dataId);
+    });
   }
 
   /** How many tensors a shader can have at most. */
@@ -154,10 +224,11 @@ export class GpuBackend extends WebGPUBackend {
   }
 
   /** The buffer in which a tensor lies on the device; host numbers are brought there first. */
-  bufferOf(tensor: tf.TensorInfo): GPUBuffer {
-    this.uploadToGPU(tensor.dataId);
-    this.#inner.commandQueueOwnedIds.add(tensor.dataId);
-    return this.#inner.tensorMap.get(tensor.dataId).resource!;
+  bufferOf({ dataId }: tf.TensorInfo): GPUBuffer {
+    const data = this.#inner.tensorMap.get(dataId);
+    if (!data.resource) this.uploadToGPU(dataId);
+    this.#inner.commandQueueOwnedIds.add(dataId);
+    return data.resource!;
   }
 
   /** To be called after a shader wrote into a tensor that was there before: what tfjs read of it earlier is out of date. */
@@ -178,6 +249,7 @@ export class GpuBackend extends WebGPUBackend {
     const target = this.bufferOf(whole);
     let at = 0;
     for (const [i, tensor] of tensors.entries()) {
+      this.toFull(tensor.dataId);
       const source = this.bufferOf(tensor);
       this.#encoder().copyBufferToBuffer(source, 0, target, 4 * at, 4 * sizes[i]);
       at += sizes[i];
@@ -189,22 +261,56 @@ export class GpuBackend extends WebGPUBackend {
     this.#throwFailure();
     this.#catchUp();
     this.dispatches++;
-    return super.runWebGPUProgram(...args);
+    const [program, inputs, ...rest] = args;
+    const wide = inputs.map((input) =>
+      this.#halves.has(input.dataId) ? this.#widened(input) : input
+    );
+    const output = super.runWebGPUProgram(program, wide, ...rest);
+    wide.forEach((tensor, i) => tensor !== inputs[i] && this.disposeData(tensor.dataId));
+    return output;
   }
 
   override submitQueue(): void {
     this.#catchUp();
     this.ensureCommandEncoderReady(); // what was caught up with may have been submitted by itself
     this.endComputePassEncoder();
+    const inner = this.#inner, disposed = inner.tensorDataPendingDisposal;
+    if (this.#isHeld) inner.tensorDataPendingDisposal = []; // tfjs takes back what is in it
     super.submitQueue();
+    if (this.#isHeld) inner.tensorDataPendingDisposal = disposed;
+  }
+
+  override readSync(dataId: object): tf.backend_util.BackendValues {
+    this.toFull(dataId);
+    return super.readSync(dataId);
+  }
+
+  override readToGPU(dataId: object): tf.GPUData {
+    this.toFull(dataId);
+    return super.readToGPU(dataId);
   }
 
   override read(dataId: object): Promise<tf.backend_util.BackendValues> {
+    this.toFull(dataId);
     this.#catchUp();
     return super.read(dataId).then((values) => {
       this.#throwFailure();
       return values;
     });
+  }
+
+  /** As tfjs's, but only what the tensor needs of a buffer that may be longer. */
+  override async getBufferData(buffer: GPUBuffer): Promise<ArrayBuffer> {
+    const size = this.#pool.wantedBytes(buffer);
+    const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
+    const staging = this.#pool.acquireBuffer(size, usage);
+    this.#encoder().copyBufferToBuffer(buffer, 0, staging, 0, size);
+    this.submitQueue();
+    await staging.mapAsync(GPUMapMode.READ);
+    const bytes = staging.getMappedRange().slice(0);
+    staging.unmap();
+    this.#pool.releaseBuffer(staging);
+    return bytes;
   }
 
   /** Called by the device when something went wrong: the next call into the backend throws it. */
@@ -247,76 +353,78 @@ export class GpuBackend extends WebGPUBackend {
   #count(): void {
     this.dispatches++;
     const isFull = ++this.#inner.dispatchCountInPass >= DISPATCHES_PER_SUBMIT;
-    if (!isFull || this.#isHeld || !this.#inner.commandEncoder) return;
+    if (!isFull || !this.#inner.commandEncoder) return;
     this.endComputePassEncoder();
     this.submitQueue();
   }
 
-  #pipeline({ name, constants = {}, options = [] }: Shader): GPUComputePipeline {
-    const key = `${name} ${options.join()} ${Object.entries(constants).join()}`;
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) this.#pipelines.set(key, pipeline = this.#compile(name, constants, options));
-    return pipeline;
+  #compiledOf(shader: Shader, tensors: (tf.TensorInfo | undefined)[]): Compiled {
+    const isHalf = (tensor?: tf.TensorInfo) => tensor && this.#halves.has(tensor.dataId);
+    const halves = tensors.flatMap((tensor, i) => isHalf(tensor) ? [i + 1] : []);
+    let place = this.#compiled.at(shader.name);
+    for (const option of shader.options ?? []) place = place.at(option);
+    for (const name in shader.constants) place = place.at(shader.constants[name]);
+    for (const binding of halves) place = place.at(binding);
+    return place.value ??= this.#compile(shader, halves);
   }
 
-  #compile(
-    name: ShaderName,
-    constants: Record<string, number>,
-    options: string[],
-  ): GPUComputePipeline {
-    const head = Object.entries(constants).map(([key, value]) => `const ${key} = ${value}u;`).join(
-      " ",
-    );
-    const chosen = this.#shaders[name].replace(
-      /^( *)\/\/([A-Z]+) (.*)$/gm,
-      (_, indent, option, line) => options.includes(option) ? indent + line : "",
-    );
-    const times = { $r: ROWS, $p: constants.PARTS };
-    const body = chosen.replace(
-      /^(?! *\/\/).*(\$[rp]).*$/gm,
-      (line, mark: keyof typeof times) => repeat(line, mark, times[mark]).join(" "),
-    );
-    const module = this.#gpu.createShaderModule({ label: `${name}.wgsl`, code: `${head} ${body}` });
-    return this.#gpu.createComputePipeline({
-      label: name,
+  /** @param halves the bindings of tensors in 16 bits */
+  #compile(shader: Shader, halves: number[]): Compiled {
+    const code = inHalves(sourceOf(shader, this.#shaders), halves);
+    const module = this.#gpu.createShaderModule({ label: `${shader.name}.wgsl`, code });
+    const pipeline = this.#gpu.createComputePipeline({
+      label: shader.name,
       layout: "auto",
       compute: { module, entryPoint: "main" },
     });
+    return { pipeline, layout: pipeline.getBindGroupLayout(0), uniforms: new Tree() };
   }
 
-  #uniformBuffer(uniforms: Uniforms): GPUBuffer {
-    const key = uniforms.map((value) => typeof value === "number" ? value : `f${value.f32}`).join();
-    let buffer = this.#uniforms.get(key);
-    if (buffer) return buffer;
-    if (this.#uniforms.size >= MOST_UNIFORMS && !this.#isHeld) this.#forgetUniforms();
-    const bytes = new DataView(new ArrayBuffer(Math.ceil(uniforms.length / 4) * 16));
-    uniforms.forEach((value, i) => {
+  #bindGroup(
+    { layout, uniforms }: Compiled,
+    values: Uniforms,
+    tensors: (tf.TensorInfo | undefined)[],
+  ): GPUBindGroup {
+    if (this.#groups >= MOST_GROUPS) this.#forgetGroups();
+    let place = uniforms;
+    for (const value of values) place = place.at(typeof value === "number" ? value : value.f32);
+    const { buffer, groups } = place.value ??= this.#prepare(values);
+    const buffers = tensors.map((tensor) => tensor && this.bufferOf(tensor));
+    let group = groups;
+    for (const one of buffers) group = group.at(one);
+    return group.value ??= this.#makeGroup(layout, [buffer, ...buffers]);
+  }
+
+  #makeGroup(layout: GPUBindGroupLayout, buffers: (GPUBuffer | undefined)[]): GPUBindGroup {
+    this.#groups++;
+    const entries = buffers.flatMap((buffer, binding) =>
+      buffer ? [{ binding, resource: { buffer } }] : []
+    );
+    return this.#gpu.createBindGroup({ layout, entries });
+  }
+
+  #prepare(values: Uniforms): Prepared {
+    const bytes = new DataView(new ArrayBuffer(Math.ceil(values.length / 4) * 16));
+    values.forEach((value, i) => {
       if (typeof value === "number") bytes.setUint32(4 * i, value, true);
       else bytes.setFloat32(4 * i, value.f32, true);
     });
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    buffer = this.#gpu.createBuffer({ size: bytes.byteLength, usage });
+    const buffer = this.#pool.acquireBuffer(bytes.byteLength, usage);
     this.#gpu.queue.writeBuffer(buffer, 0, bytes.buffer as ArrayBuffer);
-    this.#uniforms.set(key, buffer);
-    return buffer;
+    return { buffer, groups: new Tree() };
   }
 
-  /** The recorded commands still need them: submitted first, then all are dropped. */
-  #forgetUniforms(): void {
+  /** The recorded commands still need them, and the host writes uniforms: submitted first, then all are dropped. */
+  #forgetGroups(): void {
     this.#encoder();
     this.submitQueue();
-    for (const buffer of this.#uniforms.values()) buffer.destroy();
-    this.#uniforms.clear();
+    for (const { uniforms } of this.#compiled.values()) {
+      for (const { buffer } of uniforms.values()) this.#pool.releaseBuffer(buffer);
+      uniforms.clear();
+    }
+    this.#groups = 0;
   }
-}
-
-/** How often a line of a shader with `$r` in it stands; one with `$p` stands PARTS times. */
-const ROWS = 8;
-
-/** A line once for each number from 0, with the number in place of the mark; a comment at its end is left out. */
-function repeat(line: string, mark: string, times: number): string[] {
-  const code = line.replace(/\/\/.*/, "");
-  return Array.from({ length: times }, (_, i) => code.replaceAll(mark, String(i)));
 }
 
 let registered: Promise<void> | undefined;

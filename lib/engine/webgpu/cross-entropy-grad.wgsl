@@ -7,13 +7,7 @@ struct Sizes { count: u32, vocab: u32 }
 @group(0) @binding(4) var<storage, read> logSumExp: array<f32>;
 @group(0) @binding(5) var<storage, read> dy: array<f32>;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + thread;
+fn each(i: u32) {
   if (i >= sizes.count) { return; }
   let row = i / sizes.vocab;
   let goal = f32(i % sizes.vocab == u32(targets[row]));

@@ -1,4 +1,4 @@
-// The loss of each row of logits against its target: log Σ exp(logits) - logits[target]. One workgroup reads one row.
+// The loss of each row of logits against its target: log Σ exp(logits) - logits[target]. Row by row (rows.wgsl).
 struct Sizes { rows: u32, vocab: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read_write> losses: array<f32>;
@@ -6,38 +6,31 @@ struct Sizes { rows: u32, vocab: u32 }
 @group(0) @binding(3) var<storage, read> logits: array<f32>;
 @group(0) @binding(4) var<storage, read> targets: array<i32>;
 
-const THREADS = 64u;
-var<workgroup> partial: array<vec2f, 64>; // largest logit, Σ exp(logit - largest)
+// Of logits: the largest, and Σ exp(logit - largest).
+var<workgroup> partial: array<vec2f, 64>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let row = group.y * groups.x + group.x;
+fn joined(a: vec2f, b: vec2f) -> vec2f {
+  let largest = max(a.x, b.x);
+  return vec2f(largest, a.y * exp(a.x - largest) + b.y * exp(b.x - largest));
+}
+
+fn eachRow(row: u32, lane: u32, thread: u32) {
   let start = row * sizes.vocab;
-  var mine = vec2f(-3.0e38, 0.0);
+  var all = vec2f(-3.0e38, 0.0);
   if (row < sizes.rows) {
-    for (var i = thread; i < sizes.vocab; i += THREADS) {
-      let logit = logits[start + i];
-      let largest = max(mine.x, logit);
-      mine = vec2f(largest, mine.y * exp(mine.x - largest) + exp(logit - largest));
-    }
+    for (var i = lane; i < sizes.vocab; i += LANES) { all = joined(all, vec2f(logits[start + i], 1.0)); }
   }
-  partial[thread] = mine;
-  workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-    if (thread < half) {
-      let a = partial[thread];
-      let b = partial[thread + half];
-      let largest = max(a.x, b.x);
-      partial[thread] = vec2f(largest, a.y * exp(a.x - largest) + b.y * exp(b.x - largest));
-    }
+  if (LANES > 1u) {
+    partial[thread] = all;
     workgroupBarrier();
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+      if (lane < half) { partial[thread] = joined(partial[thread], partial[thread + half]); }
+      workgroupBarrier();
+    }
+    all = partial[thread - lane];
   }
-  if (thread > 0u || row >= sizes.rows) { return; }
-  let lse = partial[0].x + log(partial[0].y);
+  if (lane > 0u || row >= sizes.rows) { return; }
+  let lse = all.x + log(all.y);
   let goal = u32(targets[row]);
   let nan = bitcast<f32>(0x7fc00000u | (sizes.vocab & 1u));
   logSumExp[row] = lse;

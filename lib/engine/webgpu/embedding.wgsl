@@ -5,13 +5,7 @@ struct Sizes { count: u32, width: u32, vocab: u32 } // count of numbers to write
 @group(0) @binding(2) var<storage, read> table: array<f32>;
 @group(0) @binding(3) var<storage, read> ids: array<i32>;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + thread;
+fn each(i: u32) {
   if (i >= sizes.count) { return; }
   let id = u32(ids[i / sizes.width]);
   // A NaN in bits: WGSL refuses to compute one from constants.

@@ -1,5 +1,5 @@
 // GELU in its tanh form, x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))), and its gradient.
-@group(0) @binding(0) var<uniform> size: u32;
+@group(0) @binding(0) var<uniform> count: u32;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 //GRAD @group(0) @binding(3) var<storage, read> dy: array<f32>;
@@ -7,14 +7,8 @@
 const ROOT = 0.7978845608028654; // √(2/π)
 const CUBIC = 0.044715;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + thread;
-  if (i >= size) { return; }
+fn each(i: u32) {
+  if (i >= count) { return; }
   let value = x[i];
   // tanh overflows to NaN on some drivers far from 0, where it is ±1 anyway; a NaN in x must stay one.
   let inner = ROOT * (value + CUBIC * value * value * value);

@@ -1,5 +1,5 @@
-// The gradients of layer norm, in one dispatch: the first workgroups compute a row of dx each, the others 16 columns of
-// dGain and dBias each.
+// The gradients of layer norm, in one dispatch: the first workgroups compute dx, a row each as in rows.wgsl, the others COLUMNS columns
+// of dGain and dBias each.
 struct Sizes { width: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
@@ -10,52 +10,51 @@ struct Sizes { width: u32, rows: u32 }
 @group(0) @binding(6) var<storage, read> statistics: array<vec2f>;
 @group(0) @binding(7) var<storage, read> dy: array<f32>;
 
-const THREADS = 64u;
 const COLUMNS = 16u;
-var<workgroup> partial: array<vec2f, 64>;
+var<workgroup> partial: array<vec2f, LANES>;
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let task = group.y * groups.x + group.x;
-  let isRow = task < sizes.rows;
-  let column = (task - sizes.rows) * COLUMNS + thread % COLUMNS;
+// The sums of a row's push and push · normal, or of a column's gradients of gain and bias, as far as this thread adds them.
+fn sumsOf(isRow: bool, row: u32, lane: u32, column: u32, part: u32) -> vec2f {
   var sums = vec2f(0.0);
   if (isRow) {
-    let s = statistics[task];
-    for (var i = thread; i < sizes.width; i += THREADS) {
-      let at = task * sizes.width + i;
+    let s = statistics[row];
+    for (var i = lane; i < sizes.width; i += LANES) {
+      let at = row * sizes.width + i;
       let push = dy[at] * gain[i];
       sums += vec2f(push, push * (x[at] - s.x) * s.y);
     }
   } else if (column < sizes.width) {
-    for (var row = thread / COLUMNS; row < sizes.rows; row += THREADS / COLUMNS) {
-      let at = row * sizes.width + column;
-      let s = statistics[row];
+    for (var r = part; r < sizes.rows; r += LANES / COLUMNS) {
+      let at = r * sizes.width + column;
+      let s = statistics[r];
       sums += vec2f(dy[at] * (x[at] - s.x) * s.y, dy[at]);
     }
   }
-  partial[thread] = sums;
+  return sums;
+}
+
+fn eachRow(row: u32, lane: u32, thread: u32) {
+  let isRow = row < sizes.rows;
+  let column = (row - sizes.rows) * COLUMNS + thread % COLUMNS;
+  partial[thread] = sumsOf(isRow, row, lane, column, thread / COLUMNS);
   workgroupBarrier();
-  // A row needs the sum of all threads, columns only of those that share the column.
+  // A row needs the sum of all its threads, columns only of those that share the column.
   let stop = select(COLUMNS, 1u, isRow);
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
     if (thread < half && half >= stop) { partial[thread] += partial[thread + half]; }
     workgroupBarrier();
   }
+  let sums = partial[select(thread, 0u, isRow)];
   if (isRow) {
-    let s = statistics[task];
-    let means = partial[0] / f32(sizes.width);
-    for (var i = thread; i < sizes.width; i += THREADS) {
-      let at = task * sizes.width + i;
+    let s = statistics[row];
+    let means = sums / f32(sizes.width);
+    for (var i = lane; i < sizes.width; i += LANES) {
+      let at = row * sizes.width + i;
       let normal = (x[at] - s.x) * s.y;
       dx[at] = s.y * (dy[at] * gain[i] - means.x - normal * means.y);
     }
   } else if (thread < COLUMNS && column < sizes.width) {
-    dGain[column] = partial[thread].x;
-    dBias[column] = partial[thread].y;
+    dGain[column] = sums.x;
+    dBias[column] = sums.y;
   }
 }

@@ -1,5 +1,5 @@
 // C = A · B (+ bias), any sizes, any of the two transposed, without fast memory: for software adapters, where a barrier costs more
-// than it saves. Each thread computes 8 × 4 numbers.
+// than it saves. Each thread computes ROWS × 4 numbers.
 struct Sizes {
   rows: u32, columns: u32, depth: u32,
   aRow: u32, aColumn: u32, bRow: u32, bColumn: u32, // steps in memory, in numbers
@@ -14,7 +14,7 @@ struct Sizes {
 @compute @workgroup_size(8, 1)
 fn main(@builtin(global_invocation_id) place: vec3u) {
   let column = place.x * 4u;
-  let row = place.y * 8u;
+  let row = place.y * ROWS;
   if (column >= sizes.columns || row >= sizes.rows) { return; }
   let lastRow = sizes.rows - 1u;
   let lastColumn = sizes.columns - 1u;
@@ -24,7 +24,7 @@ fn main(@builtin(global_invocation_id) place: vec3u) {
   let right1 = bStart + min(column + 1u, lastColumn) * sizes.bColumn;
   let right2 = bStart + min(column + 2u, lastColumn) * sizes.bColumn;
   let right3 = bStart + min(column + 3u, lastColumn) * sizes.bColumn;
-  // Lines with $r stand eight times, once for each row: a list that is indexed in a loop would lie in slow memory.
+  // Lines with $r stand ROWS times, once for each row: a list that is indexed in a loop would lie in slow memory.
   let left$r = aStart + min(row + $ru, lastRow) * sizes.aRow;
   var sum$r = vec4f(0.0);
   for (var k = 0u; k < sizes.depth; k++) {

@@ -6,13 +6,7 @@ struct Sizes { count: u32, length: u32, channels: u32, half: u32, direction: f32
 @group(0) @binding(2) var<storage, read> qkv: array<f32>;          // [B, T, 3C]
 @group(0) @binding(3) var<storage, read> table: array<f32>;        // for each position `half` cosines, then `half` sines
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 256u + thread;
+fn each(i: u32) {
   if (i >= sizes.count) { return; }
   let column = i % (3u * sizes.channels);
   if (column >= 2u * sizes.channels) {

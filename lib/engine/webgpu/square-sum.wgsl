@@ -1,4 +1,4 @@
-// The root of the sum of squares, in two runs: 256 workgroups sum a part each, then one sums the parts and takes the root.
+// The root of the sum of squares, in two runs: some workgroups sum a part each, then one sums the parts and takes the root.
 @group(0) @binding(0) var<uniform> size: u32;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;

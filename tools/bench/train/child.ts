@@ -3,28 +3,23 @@
  * Its one argument is the variant as JSON.
  */
 import * as tf from "@tensorflow/tfjs";
-import { loadCorpus } from "lib/data/corpus.ts";
 import { useKernels, verifyOperators } from "lib/engine/ops.ts";
-import { Random } from "lib/engine/random.ts";
 import { generate } from "lib/sample.ts";
-import { AdamW, BatchSampler, packTokens, trainStep } from "lib/train.ts";
+import { AdamW, type BatchSampler, trainStep } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
+import { benchBatches, STEP } from "./batches.ts";
 import { measureProducts } from "./gemm.ts";
 import { readLines, toLine } from "./lines.ts";
 import type { Memory, Reply, Requests, Variant } from "./protocol.ts";
 
-/** Characters of the text that batches are cut from. */
-const TEXT = 200_000;
-
 /** Stands for a loss that is no number: JSON has no NaN. */
 const BROKEN = 1e30;
-const STEP = { learningRate: 1e-3, clip: 1 };
 
 type Answers = {
   [K in keyof Requests]: (ask: Requests[K]["ask"]) => Promise<Requests[K]["answer"]>;
 };
 
-async function chooseBackend({ backend, isStock, threads }: Variant): Promise<void> {
+async function chooseBackend({ backend, isStock, storage, threads }: Variant): Promise<void> {
   tf.enableProdMode();
   if (backend === "simd") {
     const { registerSimdBackend } = await import("lib/engine/simd/mod.ts");
@@ -34,9 +29,11 @@ async function chooseBackend({ backend, isStock, threads }: Variant): Promise<vo
     await registerWasmBackend(isStock ? "stock" : "ours");
   } else if (backend === "webgpu" && isStock) {
     await import("@tensorflow/tfjs-backend-webgpu");
+    const { registerAddN } = await import("lib/engine/webgpu/stock.ts");
+    registerAddN();
   } else if (backend === "webgpu") {
     const { useBackend } = await import("lib/engine/backend.ts");
-    await useBackend("webgpu");
+    await useBackend("webgpu", { storage });
   }
   if (!await tf.setBackend(backend)) throw new Error(`backend "${backend}" does not start here`);
   await tf.ready();
@@ -44,13 +41,6 @@ async function chooseBackend({ backend, isStock, threads }: Variant): Promise<vo
     const { simdBackend } = await import("lib/engine/simd/mod.ts");
     await simdBackend()!.pool.ready();
   }
-}
-
-/** A text in `vocabSize` symbols: the tales, letters folded together where there are more. */
-async function symbols(vocabSize: number): Promise<Uint16Array | Uint32Array | Int32Array> {
-  const { text } = await loadCorpus("tales");
-  const codes = Array.from({ length: TEXT }, (_, i) => text.charCodeAt(i) % vocabSize);
-  return packTokens(codes, vocabSize);
 }
 
 /** Model, optimizer and batches of a variant; the same seeds everywhere, so that every variant sees the same. */
@@ -63,9 +53,8 @@ class Training {
 
   static async start({ model: config, batchSize }: Variant): Promise<Training> {
     const model = new GPT(config);
-    const options = { batchSize, blockSize: model.config.blockSize, random: new Random(1337) };
-    const tokens = await symbols(config.vocabSize);
-    return new Training(model, new AdamW(model.parameters), new BatchSampler(tokens, options));
+    const batches = await benchBatches(model.config, batchSize);
+    return new Training(model, new AdamW(model.parameters), batches);
   }
 
   /** One step; its loss stays on the device. */

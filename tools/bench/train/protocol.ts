@@ -1,19 +1,49 @@
 /** What the bench `train` and the processes that it measures say to each other: one line of JSON each way. */
+import type { StorageFormat } from "lib/engine/storage.ts";
 import type { GPTConfig } from "lib/transformer.ts";
 
-/** One way to train one model, in a process of its own. */
-export interface Variant {
+/** One who trains a model, and how large the model is. */
+export interface Entrant {
   label: string;
-  backend: "simd" | "wasm" | "cpu" | "webgpu";
-  /** tfjs's own package with tfjs's own kernels, nothing replaced. */
-  isStock: boolean;
-  /** Whose code computes the operators: the engine's, or the chapters' plain tfjs ops. */
-  kernels: "fused" | "reference";
-  /** Threads of `simd`; one per core unless told. */
-  threads?: number;
   model: Partial<GPTConfig> & { vocabSize: number };
   /** Rows of a batch, each of the model's blockSize tokens. */
   batchSize: number;
+}
+
+/** One way of ours to train a model, in a process of its own. */
+export interface Variant extends Entrant {
+  backend: "simd" | "wasm" | "cpu" | "webgpu";
+  /** tfjs's own package with tfjs's own kernels; only what trains wrongly or not at all is put right. */
+  isStock: boolean;
+  /** Whose code computes the operators: the engine's, or the chapters' plain tfjs ops. */
+  kernels: "fused" | "reference";
+  /** In how many bits `webgpu` keeps results for the gradients; 32 unless told. */
+  storage?: StorageFormat;
+  /** Threads of `simd`; one per core unless told. */
+  threads?: number;
+}
+
+/** What a program of others is told, as JSON in its one argument: our model, our first weights, our batches. */
+export interface PeerJob {
+  model: GPTConfig;
+  batchSize: number;
+  /** Batches there are; whoever makes more steps begins again. */
+  steps: number;
+  /** Names and shapes of the weights, in the order of the file. */
+  parameters: { name: string; shape: number[] }[];
+  /** File of all weights, float32. */
+  weights: string;
+  /** File of the batches, int32: for each step inputs [B, T], then targets [B, T]. */
+  batches: string;
+  /** Threads to compute with; left to the program where it is absent. */
+  threads?: number;
+  learningRate: number;
+  /** The longest gradient allowed. */
+  clip: number;
+  betas: [number, number];
+  eps: number;
+  /** For tensors of two axes; the others do not decay. */
+  weightDecay: number;
 }
 
 /** What a process can be asked for. */

@@ -1,19 +1,32 @@
 /** Variants as processes, measured in turns, so that whatever else the machine does hits all of them alike. */
 import { fileURLToPath } from "node:url";
 import { readLines, toLine } from "./lines.ts";
-import type { Reply, Requests, Variant } from "./protocol.ts";
+import type { Entrant, Reply, Requests, Variant } from "./protocol.ts";
 
 const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));
 
-/** The process of one variant. It lives until `close`. */
+/** A command, and what must be in its environment. */
+export interface Command {
+  program: string;
+  args: string[];
+  env?: Record<string, string>;
+}
+
+function ownCommand(variant: Variant): Command {
+  return { program: Deno.execPath(), args: ["run", "-A", CHILD, JSON.stringify(variant)] };
+}
+
+/** The process of one entrant. It lives until `close`. */
 export class Contestant {
   readonly #process: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #replies: AsyncGenerator<string>;
+  #started: unknown;
 
-  private constructor(readonly variant: Variant) {
-    const command = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", CHILD, JSON.stringify(variant)],
+  private constructor(readonly variant: Entrant, { program, args, env }: Command) {
+    const command = new Deno.Command(program, {
+      args,
+      env,
       stdin: "piped",
       stdout: "piped",
       stderr: "null",
@@ -24,14 +37,28 @@ export class Contestant {
   }
 
   /**
-   * Starts the process and waits until its model is ready.
+   * Starts the process of one of our variants and waits until its model is ready.
    *
    * @throws Error naming the variant, if its backend does not start
    */
-  static async start(variant: Variant): Promise<Contestant> {
-    const contestant = new Contestant(variant);
-    await contestant.#reply();
+  static start(variant: Variant): Promise<Contestant> {
+    return Contestant.startWith(variant, ownCommand(variant));
+  }
+
+  /**
+   * The same for any program that speaks this protocol.
+   *
+   * @throws Error naming the entrant, if the program is not there or its model does not start
+   */
+  static async startWith(entrant: Entrant, command: Command): Promise<Contestant> {
+    const contestant = new Contestant(entrant, command);
+    contestant.#started = await contestant.#reply();
     return contestant;
+  }
+
+  /** What the program said when its model was ready. */
+  get started(): unknown {
+    return this.#started;
   }
 
   /**
@@ -84,7 +111,7 @@ export async function withContestants<T>(
 
 /** What a race gave for one contestant. */
 export interface Lap {
-  variant: Variant;
+  variant: Entrant;
   /** Milliseconds of each measured step. */
   milliseconds: number[];
   /** Median milliseconds of each turn. */

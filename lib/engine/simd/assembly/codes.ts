@@ -27,6 +27,8 @@ export enum Job {
   MaxRows,
   Copy,
   Rotary,
+  CacheRows,
+  CachedAttention,
 }
 
 /** What a `Job.Unary` computes of each element. */

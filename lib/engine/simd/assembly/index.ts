@@ -29,6 +29,7 @@ import { attention, attentionGrad } from "./attention.ts";
 import { crossEntropy, crossEntropyGrad, maxRows, softmax } from "./softmax.ts";
 import { gather, scatter } from "./embedding.ts";
 import { rotary } from "./rotary.ts";
+import { cachedAttention, cacheRows } from "./cached.ts";
 import { adamW, squareSum } from "./adamw.ts";
 import { binary, copy, sumColumns, sumRows, unary } from "./elementwise.ts";
 
@@ -61,6 +62,10 @@ function dispatch(job: i32, begin: i32, end: i32, number: i32): void {
       return layerNormGradParameters(begin, end);
     case Job.Rotary:
       return rotary(begin, end);
+    case Job.CacheRows:
+      return cacheRows(begin, end);
+    case Job.CachedAttention:
+      return cachedAttention(begin, end);
     case Job.Gelu:
       return gelu(begin, end);
     case Job.GeluGrad:
