@@ -12,6 +12,7 @@ type Values = tf.backend_util.BackendValues;
 /** What the backend knows of a tensor whose numbers stand in the heap. `values` is what inherited kernels read. */
 class HeapData {
   refCount = 1;
+  #view: Float32Array | Int32Array | undefined;
 
   constructor(
     readonly heap: Heap,
@@ -21,7 +22,8 @@ class HeapData {
   ) {}
 
   get values(): Float32Array | Int32Array {
-    return this.dtype === "int32"
+    this.heap.settle();
+    return this.#view ??= this.dtype === "int32"
       ? this.heap.integers(this.address, this.length)
       : this.heap.floats(this.address, this.length);
   }

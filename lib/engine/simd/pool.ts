@@ -47,6 +47,9 @@ export class Pool {
   readonly #queue: Float64Array;
   readonly #control: Int32Array;
   readonly #mayWait = mayWait();
+  /** Number of the newest job, and of the last one of which is known that it and all before it are finished. */
+  #published = 0;
+  #finished = 0;
 
   /** Work that could have been shared before the workers were started. */
   #missed = 0;
@@ -106,7 +109,11 @@ export class Pool {
    */
   run(job: Job, units: number, cost: number, ...values: number[]): void {
     if (units === 0) return;
-    const first = (this.exports.reserve(this.#mayWait) - QUEUE) / 8;
+    if ((this.#published - this.#finished | 0) >= SLOTS) {
+      this.#finished = this.exports.reserve(this.#mayWait);
+    }
+    this.#published = this.#published + 1 | 0;
+    const first = (this.#published & (SLOTS - 1)) * (SLOT_SIZE / 8);
     for (let i = 0; i < values.length; i++) this.#queue[first + i] = values[i];
     const fair = Math.ceil(units / (this.threads * CHUNKS_PER_THREAD));
     const worth = Math.max(fair, Math.ceil(WORTH_SHARING / cost));

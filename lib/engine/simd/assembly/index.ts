@@ -135,14 +135,14 @@ export function finish(most: i32, mayWait: bool): void {
   }
 }
 
-/** Waits until there is room for a job. Gives the address where its arguments belong. */
-export function reserve(mayWait: bool): usize {
+/** Waits until there is room for a job. Gives the number of the last one that is finished. */
+export function reserve(mayWait: bool): i32 {
   finish(SLOTS - 1, mayWait);
-  return slotOf(published() + 1);
+  return finished();
 }
 
 /**
- * Puts a job, whose arguments the caller has written where `reserve` said, behind those in the queue. A job of one chunk
+ * Puts a job, whose arguments the caller has written into the next slot, behind those in the queue. A job of one chunk
  * is done at once if there are none: it is not worth waking anybody.
  *
  * @param grain units that a thread takes at a time
