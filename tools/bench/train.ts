@@ -166,7 +166,7 @@ async function gemm(size: Size): Promise<BenchRow[]> {
 }
 
 /** How long a text the bench writes, and how often each way. */
-const WRITE = { tokens: 256, times: 5 };
+const WRITE = { tokens: 256, times: 20 };
 
 type Written = Requests["generate"]["answer"];
 

@@ -49,7 +49,7 @@ export class SimdBackend extends MathBackendCPU {
 
   /** A new tensor of the given shape in the heap, with arbitrary contents, for a kernel to fill. */
   output(shape: number[], dtype: "float32" | "int32" = "float32"): tf.TensorInfo {
-    const dataId = super.write(NO_VALUES, shape, dtype);
+    const dataId = {};
     const size = tf.util.sizeFromShape(shape);
     this.data.set(dataId, new HeapData(this.heap, this.heap.allocate(size * 4), size, dtype));
     return { dataId, shape, dtype };
@@ -124,9 +124,11 @@ export class SimdBackend extends MathBackendCPU {
 
   override disposeData(dataId: object, force = false): boolean {
     const data = this.data.has(dataId) ? this.data.get(dataId) : undefined;
-    const gone = super.disposeData(dataId, force);
-    if (gone && data instanceof HeapData) this.heap.free(data.address);
-    return gone;
+    if (!(data instanceof HeapData)) return super.disposeData(dataId, force);
+    if (--data.refCount > 0 && !force) return false;
+    this.data.delete(dataId);
+    this.heap.free(data.address);
+    return true;
   }
 
   override memory(): {
@@ -161,5 +163,3 @@ export class SimdBackend extends MathBackendCPU {
     return ArrayBuffer.isView(values) && this.heap.owns(values.buffer) ? values.slice() : values;
   }
 }
-
-const NO_VALUES = new Float32Array(0);
