@@ -40,7 +40,7 @@ function windowMask(queries: number, window: number, keys = queries): tf.Tensor2
 }
 
 /** relu(x)², as in Primer (So et al. 2021). */
-export function squaredRelu(x: tf.Tensor): tf.Tensor {
+function squaredRelu(x: tf.Tensor): tf.Tensor {
   return x.relu().square();
 }
 

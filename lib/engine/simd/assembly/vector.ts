@@ -81,11 +81,6 @@ export function exp(x: v128): v128 {
   return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, constant(EXP, 0)));
 }
 
-/** e to the power of one number. */
-export function expOne(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
-}
-
 /**
  * The natural logarithm of each lane, within 2 units in the last place (AssemblyScript's own keeps tables in memory,
  * where our threads meet). Cephes' logf: x = 2^n (1 + r), a polynomial for log(1 + r).
