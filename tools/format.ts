@@ -5,7 +5,7 @@
  *     deno task fmt [--check]
  */
 import { basename, join } from "node:path";
-import { listChapters, ROOT } from "./notebook.ts";
+import { formatNotebook, listChapters, readNotebook, ROOT } from "./notebook.ts";
 
 const USAGE = "usage: deno task fmt [--check]";
 
@@ -20,7 +20,7 @@ async function deno(...args: string[]): Promise<boolean> {
 }
 
 /**
- * Formats a notebook's cells with the project's settings.
+ * Formats a notebook's cells with the project's settings, and the file as Jupyter writes it.
  *
  * @returns the text of the formatted notebook file
  */
@@ -34,7 +34,7 @@ export async function formatted(file: string): Promise<string> {
       args: ["fmt", ...settings, copy],
     }).output();
     if (!success) throw new Error(`${basename(file)}: ${new TextDecoder().decode(stderr)}`);
-    return await Deno.readTextFile(copy);
+    return formatNotebook(readNotebook(copy));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -4,44 +4,16 @@
  */
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { formatNotebook, type Notebook } from "./nbformat.ts";
+
+export { formatNotebook };
+export type { Cell, GradeInfo, Notebook, Output } from "./nbformat.ts";
 
 /** Folder of the project: the one that holds deno.json. */
 export const ROOT: string = fileURLToPath(new URL("..", import.meta.url));
 
 /** Folder of the book's chapters. */
 export const NOTEBOOKS: string = join(ROOT, "notebooks");
-
-export interface Output {
-  output_type: "stream" | "display_data" | "execute_result" | "error";
-  [field: string]: unknown;
-}
-
-/** nbgrader's metadata, schema version 3. */
-export interface GradeInfo {
-  schema_version: 3;
-  grade_id: string;
-  grade: boolean;
-  solution: boolean;
-  locked: boolean;
-  task: boolean;
-  points?: number;
-}
-
-export interface Cell {
-  id: string;
-  cell_type: "code" | "markdown" | "raw";
-  source: string;
-  metadata: { nbgrader?: GradeInfo; [key: string]: unknown };
-  outputs?: Output[];
-  execution_count?: number | null;
-}
-
-export interface Notebook {
-  nbformat: 4;
-  nbformat_minor: 5;
-  metadata: Record<string, unknown>;
-  cells: Cell[];
-}
 
 /** What a notebook of the book says about its kernel. */
 export const NOTEBOOK_METADATA: Record<string, unknown> = {
@@ -138,23 +110,6 @@ export function parseNotebook(text: string, file: string): Notebook {
   return raw as Notebook;
 }
 
-/** The text of a notebook file: one space of indent, sources and text outputs as lists of lines, as Jupyter writes it. */
-export function formatNotebook(notebook: Notebook): string {
-  const cells = notebook.cells.map((cell) => {
-    const common = {
-      cell_type: cell.cell_type,
-      id: cell.id,
-      metadata: cell.metadata,
-      source: lines(cell.source),
-    };
-    if (cell.cell_type !== "code") return common;
-    const outputs = (cell.outputs ?? []).map(splitOutput);
-    return { ...common, execution_count: cell.execution_count ?? null, outputs };
-  });
-  const { metadata, nbformat, nbformat_minor } = notebook;
-  return JSON.stringify({ cells, metadata, nbformat, nbformat_minor }, null, 1) + "\n";
-}
-
 /** Writes a notebook whole or not at all. */
 export function writeNotebook(file: string, notebook: Notebook): void {
   writeWhole(file, formatNotebook(notebook));
@@ -173,21 +128,4 @@ export function writeWhole(file: string, text: string): void {
     } catch { /* it was never written */ }
     throw error;
   }
-}
-
-function lines(text: string): string[] {
-  return text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
-}
-
-function splitOutput(output: Output): Output {
-  if (typeof output.text === "string") return { ...output, text: lines(output.text) };
-  if (typeof output.data !== "object" || output.data === null) return output;
-  const isText = (mime: string) => mime.startsWith("text/") || mime === "image/svg+xml";
-  const data = Object.fromEntries(
-    Object.entries(output.data).map(([mime, value]) => [
-      mime,
-      isText(mime) && typeof value === "string" ? lines(value) : value,
-    ]),
-  );
-  return { ...output, data };
 }
