@@ -13,6 +13,8 @@ export interface KernelOptions {
   cwd: string;
   /** added to this process's environment */
   env?: Record<string, string>;
+  /** what its messages are to be signed with; a new key unless told */
+  key?: string;
   /** hears each line that the kernel process prints to its own terminal, such as downloads */
   onLog?: (line: string) => void;
 }
@@ -54,7 +56,7 @@ export class KernelProcess {
   static async spawn(options: KernelOptions): Promise<KernelProcess> {
     const folder = await Deno.makeTempDir({ prefix: "nano-llm-kernel-" });
     const file = join(folder, "connection.json");
-    const connection = { key: crypto.randomUUID(), ports: freePorts() };
+    const connection = { key: options.key ?? crypto.randomUUID(), ports: freePorts() };
     await Deno.writeTextFile(file, connectionJson(connection), { mode: 0o600 });
     const command = new Deno.Command(Deno.execPath(), {
       args: ["jupyter", "--kernel", "--conn", file],
@@ -120,6 +122,11 @@ export class KernelProcess {
     const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
     const last = this.#log.join("\n").trim();
     return `the kernel ${how}` + (last ? `; it last printed:\n${last}` : "");
+  }
+
+  /** Passes the Stop button on: a signal where there are signals. */
+  interrupt(): void {
+    if (!this.#isOver && Deno.build.os !== "windows") this.#child.kill("SIGINT");
   }
 
   /** Ends the process if it still runs, and removes its connection file. */
