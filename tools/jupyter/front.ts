@@ -118,6 +118,7 @@ class Front {
     };
     const front = new Front(process, await MessageCoder.create(file.key), inner, file);
     while (!await within(100, front.#evaluate(watchCode(Deno.pid)))); // until our subscription counts
+    await process.forgetFile();
     return front;
   }
 
@@ -318,6 +319,12 @@ function complain(error: unknown): undefined {
   console.error("the kernel's front:", error);
 }
 
+/** A kernel that must not outlive the server that started it. */
+function endWithParent(front: Front): void {
+  const parent = Deno.ppid;
+  setInterval(() => Deno.ppid !== parent && front.end(), 2000);
+}
+
 async function main(): Promise<void> {
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
@@ -329,6 +336,7 @@ async function main(): Promise<void> {
   Deno.addSignalListener("SIGINT", () => front.stop());
   Deno.removeSignalListener("SIGINT", early);
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => front.end());
+  if (Deno.env.has("JPY_PARENT_PID")) endWithParent(front);
 }
 
 if (import.meta.main) await main();

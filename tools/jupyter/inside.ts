@@ -26,10 +26,17 @@ export function executeContent(code: string, silent: boolean): Content {
   };
 }
 
-/** Code that puts the value of an expression, as JSON, into the queue of outputs, under the id `mark`. */
+/** Where the kernel keeps whether Stop was pressed in this cell; `lib/notebook/stop.ts` looks there. */
+const STOP = `globalThis[Symbol.for("nano-llm.stop")]`;
+
+/**
+ * Code that puts the value of an expression, as JSON, into the queue of outputs, under the id `mark`. It runs when a cell has
+ * ended, so a Stop that was meant for that cell is over.
+ */
 export function markCode(mark: string, expression: string): string {
   // A timer of 0 ms lets pending promises of the cell go first.
-  return `await new globalThis.Promise((r) => globalThis.setTimeout(r));
+  return `if (${STOP}) ${STOP}.pressed = false;
+    await new globalThis.Promise((r) => globalThis.setTimeout(r));
     await globalThis.Deno.jupyter.broadcast("update_display_data", {
       data: { "application/json": await (${expression}) }, metadata: {}, transient: { display_id: "${mark}" } });`;
 }
@@ -45,9 +52,9 @@ export function watchCode(pid: number): string {
  */
 const watch = `(expected, heard, lost) => {
   const { Deno, Error, String, setInterval, addEventListener } = globalThis;
-  const done = Symbol.for("nano-llm.watched");
-  if (globalThis[done]) return null;
-  Object.defineProperty(globalThis, done, { value: true });
+  if (${STOP}) return null;
+  const stop = { pressed: false };
+  Object.defineProperty(globalThis, Symbol.for("nano-llm.stop"), { value: stop });
   const parent = Deno.ppid;
   const orphaned = () => Deno.ppid !== parent && Deno.exit(1);
   if (parent === expected) Deno.unrefTimer(setInterval(orphaned, 2000));
@@ -57,7 +64,10 @@ const watch = `(expected, heard, lost) => {
         data: { "application/json": json }, metadata: {}, transient: { display_id } });
     } catch { /* it must not become the next lost error */ }
   };
-  Deno.addSignalListener("SIGINT", () => tell(heard, null));
+  Deno.addSignalListener("SIGINT", () => {
+    stop.pressed = true;
+    tell(heard, null);
+  });
   const tellLost = (event, error) => {
     event.preventDefault();
     const isError = error instanceof Error;

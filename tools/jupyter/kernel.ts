@@ -90,6 +90,7 @@ export class Kernel {
     const coder = await MessageCoder.create(process.key);
     const kernel = new Kernel(process, coder, { shell, control, iopub });
     await kernel.#waitUntilHeard();
+    await process.forgetFile();
     return kernel;
   }
 

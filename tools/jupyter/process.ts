@@ -124,6 +124,11 @@ export class KernelProcess {
     return `the kernel ${how}` + (last ? `; it last printed:\n${last}` : "");
   }
 
+  /** Removes the connection file: the kernel has read it. */
+  async forgetFile(): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
+  }
+
   /** Passes the Stop button on: a signal where there are signals. */
   interrupt(): void {
     if (!this.#isOver && Deno.build.os !== "windows") this.#child.kill("SIGINT");
@@ -134,7 +139,7 @@ export class KernelProcess {
     if (!this.#isOver) this.#child.kill("SIGKILL");
     await this.exited;
     await this.#logged;
-    await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
+    await this.forgetFile();
   }
 
   async #read(stream: ReadableStream<Uint8Array>, onLog?: (line: string) => void): Promise<void> {
