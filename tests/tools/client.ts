@@ -1,11 +1,21 @@
 /** A Jupyter client as JupyterLab is one: what comes after a request's "idle" it does not see. */
+import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { type Content, type Message, MessageCoder } from "tools/jupyter/messages.ts";
 import { ZmtpSocket } from "tools/jupyter/zmtp.ts";
 import { ROOT } from "tools/notebook.ts";
+import { runTool } from "./kernel_support.ts";
 
 /** The argv of a kernelspec that starts Deno's own kernel. */
 export const PLAIN_KERNEL = [Deno.execPath(), "jupyter", "--kernel", "--conn", "{connection_file}"];
+
+/** Runs `deno task kernel` for a Jupyter whose data are in `folder`; gives the argv of what it installed. */
+export async function installInto(folder: string): Promise<string[]> {
+  const { code, stderr } = await runTool("install-kernel.ts", [], { JUPYTER_DATA_DIR: folder });
+  assertEquals(code, 0, stderr);
+  const file = join(folder, "kernels", "deno", "kernel.json");
+  return JSON.parse(await Deno.readTextFile(file)).argv;
+}
 
 /** A kernel process, started as Jupyter starts one: with a connection file, in a process group of its own. */
 export class KernelProgram implements AsyncDisposable {

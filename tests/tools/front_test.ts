@@ -1,9 +1,7 @@
 /** The kernel that `deno task kernel` installs, asked as JupyterLab asks it. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { join } from "node:path";
-import { type KernelSpec } from "tools/install-kernel.ts";
-import { type Answer, type Client, KernelProgram, texts } from "./client.ts";
-import { endsWithin, runTool, withFolder } from "./kernel_support.ts";
+import { type Answer, type Client, installInto, KernelProgram, texts } from "./client.ts";
+import { endsWithin, withFolder } from "./kernel_support.ts";
 
 const isUnix = Deno.build.os !== "windows";
 
@@ -12,12 +10,7 @@ async function withKernel(
   use: (client: Client, program: KernelProgram) => Promise<void>,
 ): Promise<void> {
   await withFolder(async (folder) => {
-    const { code, stderr } = await runTool("install-kernel.ts", [], { JUPYTER_DATA_DIR: folder });
-    assertEquals(code, 0, stderr);
-    const spec: KernelSpec = JSON.parse(
-      await Deno.readTextFile(join(folder, "kernels", "deno", "kernel.json")),
-    );
-    await using program = await KernelProgram.start(spec.argv, spec.env);
+    await using program = await KernelProgram.start(await installInto(folder));
     using client = await program.client();
     await use(client, program);
   });
