@@ -1,6 +1,4 @@
 /** Versions of Deno with which results would be wrong. */
-import { UsageError } from "./cli.ts";
-
 /** The Deno that the book was written and tested with. */
 export const TESTED_DENO = "2.9.6";
 
@@ -11,12 +9,10 @@ export function brokenDeno(version: string): string | undefined {
     `(denoland/deno#35290): use ${TESTED_DENO}, such as npx -y deno@${TESTED_DENO} task …`;
 }
 
-/**
- * Ends a program that would believe what this Deno's kernel says.
- *
- * @throws UsageError naming the version and the one to use
- */
-export function refuseBrokenDeno(version = Deno.version.deno): void {
-  const problem = brokenDeno(version);
-  if (problem) throw new UsageError(problem);
+/** Ends a program that would believe what this Deno's kernel says. */
+export function refuseBrokenDeno(): void {
+  const problem = brokenDeno(Deno.version.deno);
+  if (!problem) return;
+  console.error(`✗ ${problem}`);
+  Deno.exit(1);
 }

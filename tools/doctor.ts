@@ -12,7 +12,8 @@ import {
 } from "lib/engine/backend.ts";
 import { requestAdapter } from "lib/engine/webgpu/device.ts";
 import { readFlags, runProgram } from "./cli.ts";
-import { installedKernel, kernelFolder } from "./install-kernel.ts";
+import { brokenDeno, TESTED_DENO } from "./deno-version.ts";
+import { installedKernel, isCurrentKernel, kernelFolder } from "./install-kernel.ts";
 import { runtimeFolder } from "./jupyter/process.ts";
 import { ROOT } from "./notebook.ts";
 
@@ -20,9 +21,6 @@ const USAGE = `usage: deno task doctor
 
 Says what works here. ✓ works, ! works with a catch, ✗ does not work; after the arrow stands the cure.
 Exit code 1 if results would be wrong.`;
-
-/** The Deno that the book was written and tested with. */
-export const TESTED_DENO = "2.9.6";
 
 const GIGABYTE = 1e9;
 const NEEDED_DISK = 2 * GIGABYTE;
@@ -70,6 +68,8 @@ export async function doctor(): Promise<Diagnosis> {
 /** What is known of a version of Deno. */
 export function denoVersion(version: string): Finding {
   const cure = `npx -y deno@${TESTED_DENO} task start`;
+  const broken = brokenDeno(version);
+  if (broken) return { sign: "✗", text: broken, cure, fatal: true };
   const [major, minor, patch] = version.split(/[.+-]/).map(Number);
   const order = major * 1e6 + minor * 1e3 + patch;
   if (version === TESTED_DENO) {
@@ -217,8 +217,10 @@ async function kernelSpec(): Promise<Finding> {
   if (program?.includes("/") && !existsSync(program)) {
     return { sign: "✗", text: `the Jupyter kernel starts ${program}, which is gone`, cure };
   }
-  if (!spec.env?.NO_COLOR) {
-    return { sign: "!", text: "the Jupyter kernel saves colours as control characters", cure };
+  if (!await isCurrentKernel()) {
+    const text = "the Jupyter kernel is another program's, or an earlier version's: " +
+      "it may lose outputs, say nothing of syntax errors, and end when Stop is pressed";
+    return { sign: "!", text, cure };
   }
   return { sign: "✓", text: `Jupyter kernel installed: ${kernelFolder()}` };
 }

@@ -11,7 +11,16 @@
  * It needs nothing but Deno and the files beside it, since it is copied into the kernel's folder.
  */
 import { Door } from "./door.ts";
-import { executeContent, HEARD, LOST, MARK, markCode, markOf, watchCode } from "./inside.ts";
+import {
+  executeContent,
+  HEARD,
+  LOST,
+  LOST_WORDS,
+  MARK,
+  markCode,
+  markOf,
+  watchCode,
+} from "./inside.ts";
 import { type Content, type Letter, MessageCoder } from "./messages.ts";
 import { delay, KernelProcess } from "./process.ts";
 import { errorContent, NO_REASON, whyRefused } from "./refusal.ts";
@@ -303,8 +312,7 @@ function isSilent({ status, traceback }: Content): boolean {
 }
 
 function lostWords({ traceback }: { traceback: string[] }): string {
-  const why = "(nobody awaited the promise it comes from, or a timer threw it)";
-  return `Uncaught ${traceback.join("\n")}\n    ${why}\n`;
+  return `Uncaught ${traceback.join("\n")}\n    ${LOST_WORDS}\n`;
 }
 
 /** What a promise gives within so many milliseconds, as the only element; undefined if it is late. */

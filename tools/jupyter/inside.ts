@@ -8,6 +8,9 @@ export const HEARD = `${MARK}heard`;
 /** Carries an error that no cell threw: of a promise that nobody awaited, or of a timer. */
 export const LOST = `${MARK}lost`;
 
+/** What is said of such an error. */
+export const LOST_WORDS = "(nobody awaited the promise it comes from, or a timer threw it)";
+
 /** The place of a message in the queue of outputs, if it is one of ours. */
 export function markOf(content: Content): string | undefined {
   const id = content.transient?.display_id;

@@ -5,7 +5,7 @@
  * "idle". Waiting for silence would lose some on a busy machine. Instead each cell is followed by a tiny request that
  * puts a mark into that same queue: when the mark comes out, everything before it has come out.
  */
-import { executeContent, LOST, MARK, markCode, markOf, watchCode } from "./inside.ts";
+import { executeContent, LOST, LOST_WORDS, MARK, markCode, markOf, watchCode } from "./inside.ts";
 import { type Content, type Message, MessageCoder } from "./messages.ts";
 import { delay, KernelError, type KernelOptions, KernelProcess } from "./process.ts";
 import { ZmtpSocket } from "./zmtp.ts";
@@ -39,6 +39,7 @@ export interface ExecuteOptions {
 
 const ATTEMPTS = 3;
 const START_SECONDS = 60;
+const SETTLE_MS = 200;
 
 type Sockets = Record<"shell" | "control" | "iopub", ZmtpSocket>;
 
@@ -125,10 +126,24 @@ export class Kernel {
   async #run(code: string): Promise<CellReply> {
     const reply = await this.#request("shell", "execute_request", executeContent(code, false));
     await this.evaluate("null");
-    const [lost] = this.#lost.splice(0);
-    if (reply.status === "ok") return lost ? { ok: false, error: lost } : { ok: true };
+    if (reply.status === "ok") return this.#lostReply() ?? { ok: true };
     const { ename = "Error", evalue = "", traceback = [] } = reply;
     return { ok: false, error: { ename, evalue, traceback }, isSilent: traceback.length === 0 };
+  }
+
+  /** The first error that no cell threw, since we last asked. */
+  #lostReply(): CellReply | undefined {
+    const [lost] = this.#lost.splice(0);
+    return lost &&
+      { ok: false, error: { ...lost, evalue: `${lost.evalue} ${LOST_WORDS}` } };
+  }
+
+  /** Gives what the cells left for later, such as timers, a moment; the reply of the last one if an error came of it. */
+  async settle(): Promise<CellReply | undefined> {
+    await this.evaluate(
+      `new globalThis.Promise((r) => globalThis.setTimeout(() => r(null), ${SETTLE_MS}))`,
+    );
+    return this.#lostReply();
   }
 
   /**
