@@ -1,5 +1,6 @@
 /** The kernel that `deno task kernel` installs, asked as JupyterLab asks it. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { dirname, join } from "node:path";
 import { type Answer, type Client, installInto, KernelProgram, texts } from "./client.ts";
 import { endsWithin, withFolder } from "./kernel_support.ts";
 
@@ -68,6 +69,7 @@ Deno.test("an error that no cell throws is shown, and the kernel goes on", async
     await client.run(`setTimeout(() => { throw new Error("from a timer"); }, 10);`);
     const next = await client.run(`await new Promise((r) => setTimeout(r, 200)); "on"`);
     assertStringIncludes(texts(next).join(""), "Uncaught Error: from a timer");
+    assert(!texts(next).join("").includes("ext:"), "a trace of the kernel's own");
     assertEquals(texts(next).at(-1), '"on"');
   });
 });
@@ -135,6 +137,8 @@ Deno.test({
       assertStringIncludes(texts(deaf)[0], "cannot hear Stop");
       assertEquals(texts(deaf).at(-1), "1");
       program.child.kill("SIGINT"); // between cells
+      const { reply } = await client.ask("interrupt_request", {}, "control"); // as a message
+      assertEquals(reply.status, "ok");
       assertEquals(texts(await client.run("kept")), ["1"]);
     });
   },
@@ -157,5 +161,21 @@ Deno.test("a kernel that ends says so with its exit code", async () => {
   await withKernel(async (client, program) => {
     client.run("Deno.exit(3);");
     assertEquals((await program.child.status).code, 3);
+  });
+});
+
+Deno.test("a front that cannot stand leaves the door to Deno's own kernel", async () => {
+  await withFolder(async (folder) => {
+    const argv = await installInto(folder);
+    const door = join(dirname(argv.at(-2)!), "door.ts");
+    await Deno.writeTextFile(
+      door,
+      `export class Door { constructor() { throw new Error("broken"); } }`,
+    );
+    await using program = await KernelProgram.start(argv);
+    using client = await program.client();
+    assertEquals((await client.run("1")).reply.status, "ok");
+    await client.ask("shutdown_request", { restart: false }, "control");
+    assertEquals((await program.child.status).code, 0);
   });
 });

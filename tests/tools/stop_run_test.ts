@@ -73,3 +73,19 @@ Deno.test({
     });
   },
 });
+
+Deno.test({
+  name:
+    "without our kernelspec: from the first import on, Stop outside training is survived and answered",
+  ignore: !runs,
+  fn: async () => {
+    await using program = await KernelProgram.start(PLAIN_KERNEL);
+    using client = await program.client();
+    await client.run(`import { show } from "lib/notebook/show.ts"; var kept = 1;`);
+    setTimeout(() => program.child.kill("SIGINT"), 200);
+    const wait = "await new Promise((r) => setTimeout(r, 1000)); await show(kept);";
+    const said = texts(await client.run(wait)).join("");
+    assertStringIncludes(said, "Stop was heard, but nothing in this cell can end early");
+    assertStringIncludes(said, "1");
+  },
+});

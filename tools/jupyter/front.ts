@@ -48,6 +48,7 @@ interface Cell {
 
 type Inner = Record<"shell" | "control" | "stdin" | "iopub", ZmtpSocket>;
 
+const START_SECONDS = 60;
 /** How long we wait for what a cell shows late, before its reply is sent all the same. */
 const MARK_MS = 10_000;
 /** How long we look for the reason of a refusal: an import may be fetched from far away. */
@@ -106,12 +107,17 @@ class Front {
       key: file.key,
       onLog: console.error,
     });
-    const front = await process.unlessDead(Front.#connect(process, file), 60);
-    process.exited.then(async ({ code }) => {
-      await delay(100); // for what is on its way
-      Deno.exit(code);
-    });
-    return front;
+    try {
+      const front = await process.unlessDead(Front.#connect(process, file), START_SECONDS);
+      process.exited.then(async ({ code }) => {
+        await delay(100); // for what is on its way
+        Deno.exit(code);
+      });
+      return front;
+    } catch (error) {
+      await process.kill();
+      throw error;
+    }
   }
 
   static async #connect(process: KernelProcess, file: ConnectionFile): Promise<Front> {
@@ -153,7 +159,11 @@ class Front {
     }
     if (channel !== "stdin") this.#clients.set(msg_id, client);
     if (msg_type === "shutdown_request") this.#insistOnEnd(letter, client);
-    if (msg_type === "interrupt_request") this.stop();
+    if (msg_type === "interrupt_request") {
+      this.stop();
+      const reply = await this.#write("interrupt_reply", letter.header, { status: "ok" });
+      return await client.send(reply); // Deno's kernel would hang on it
+    }
     await this.#inner[channel].send(parts);
   }
 
@@ -201,13 +211,18 @@ class Front {
     this.#last = cell.letter.header;
     await this.#inner.shell.send(cell.parts);
     const [reply, idle] = await Promise.all([cell.reply.promise, cell.idle.promise]);
-    await within(MARK_MS, this.#evaluate("null"));
-    if (isSilent(reply.content)) await this.#explain(cell, reply).catch(complain);
+    await this.#complete(cell, reply).catch(complain);
     await cell.client.send(await this.#coder.seal(reply)).catch(() => {}); // who asked may be gone
     await this.#doors.iopub.publish(idle);
     if (reply.content.status === "error" && cell.letter.content.stop_on_error !== false) {
       for (const waiting of this.#queue.splice(0)) await this.#skip(waiting);
     }
+  }
+
+  /** What Deno's kernel leaves out before a cell's end. */
+  async #complete(cell: Cell, reply: Letter): Promise<void> {
+    await within(MARK_MS, this.#evaluate("null"));
+    if (isSilent(reply.content)) await this.#explain(cell, reply);
   }
 
   /** Writes into the reply, and beneath the cell, why the kernel refused it. */
@@ -333,18 +348,29 @@ function endWithParent(front: Front): void {
   setInterval(() => Deno.ppid !== parent && front.end(), 2000);
 }
 
-async function main(): Promise<void> {
+/** Deno's own kernel, as if we were not there. */
+async function runPlain(file: string): Promise<never> {
+  const args = ["jupyter", "--kernel", "--conn", file];
+  const { code } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn().status;
+  Deno.exit(code);
+}
+
+async function main(file: string): Promise<void> {
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     complain(event.reason);
   });
-  const early = () => {};
-  Deno.addSignalListener("SIGINT", early);
-  const front = await Front.start(JSON.parse(await Deno.readTextFile(Deno.args[0])));
-  Deno.addSignalListener("SIGINT", () => front.stop());
-  Deno.removeSignalListener("SIGINT", early);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => front.end());
-  if (Deno.env.has("JPY_PARENT_PID")) endWithParent(front);
+  let stop = () => {};
+  Deno.addSignalListener("SIGINT", () => stop());
+  try {
+    const front = await Front.start(JSON.parse(await Deno.readTextFile(file)));
+    stop = () => void front.stop();
+    if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => front.end());
+    if (Deno.env.has("JPY_PARENT_PID")) endWithParent(front);
+  } catch (error) {
+    complain(error);
+    await runPlain(file);
+  }
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) await main(Deno.args[0]);

@@ -75,7 +75,8 @@ const watch = `(expected, heard, lost) => {
     event.preventDefault();
     const isError = error instanceof Error;
     const ename = isError ? error.name : "Error", evalue = String(isError ? error.message : error);
-    const stack = isError ? String(error.stack).split("\\n").filter((line) => /^\\s+at /.test(line)) : [];
+    const ofReader = (line) => /^\\s+at /.test(line) && !/\\(?ext:/.test(line);
+    const stack = isError ? String(error.stack).split("\\n").filter(ofReader) : [];
     tell(lost, { ename, evalue, traceback: [ename + ": " + evalue, ...stack] });
   };
   addEventListener("unhandledrejection", (event) => tellLost(event, event.reason));
