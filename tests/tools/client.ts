@@ -125,11 +125,9 @@ export class Client implements Disposable {
     channel: "shell" | "control" = "shell",
     onMessage: (message: Message) => void = () => {},
   ): Promise<Answer> {
-    const encoded = this.coder.encode(type, content);
-    const before = this.#sent;
-    this.#sent = encoded;
-    await before; // requests leave in the order of the calls
-    const { id, parts } = await encoded;
+    const turn = this.#sent.then(() => this.coder.encode(type, content));
+    this.#sent = turn; // requests leave in the order of the calls
+    const { id, parts } = await turn;
     const reply = Promise.withResolvers<Content>();
     const idle = Promise.withResolvers<void>();
     const shown: Message[] = [];

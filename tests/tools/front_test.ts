@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dirname, join } from "node:path";
 import { type Answer, type Client, installInto, KernelProgram, texts } from "./client.ts";
+import { ZmtpSocket } from "tools/jupyter/zmtp.ts";
 import { endsWithin, withFolder } from "./kernel_support.ts";
 
 const isUnix = Deno.build.os !== "windows";
@@ -100,6 +101,20 @@ Deno.test("two clients, one of which leaves and comes back, share a kernel", asy
       assertEquals([...texts(mine), ...texts(theirs)], [`"mine ${times}"`, `"theirs ${times}"`]);
     }
     assertEquals(texts(await client.run("shared")), ["4"]);
+  });
+});
+
+Deno.test("a client that does not read its outputs holds nobody up for long", async () => {
+  await withKernel(async (client, program) => {
+    const deaf = await ZmtpSocket.connect(program.ports.iopub, "SUB");
+    await client.run("1");
+    const start = performance.now();
+    const flood = `for (let i = 0; i < 200; i++) console.log("x".repeat(1e5)); "end"`;
+    const said = texts(await client.run(flood));
+    assertEquals(said.at(-1), '"end"');
+    assertEquals(said.slice(0, -1).join("").length, 200 * (1e5 + 1));
+    assert(performance.now() - start < 20_000);
+    deaf.close();
   });
 });
 

@@ -4,6 +4,9 @@ import { type SocketType, ZmtpSocket } from "./zmtp.ts";
 /** Hears what a client sends. */
 export type Hear = (parts: Uint8Array[], client: ZmtpSocket) => void | Promise<void>;
 
+/** How long a subscriber may leave a message unread while its buffers are full. */
+const PATIENCE_MS = 5000;
+
 /** Listens on a port and speaks with everybody who connects. */
 export class Door {
   readonly #listener: Deno.TcpListener;
@@ -49,12 +52,20 @@ export class Door {
     this.#topics.set(client, topics);
   }
 
-  /** Sends to every subscriber that wants to hear it. */
+  /** Sends to every subscriber that wants to hear it. One that does not read for long is dropped: it may connect again. */
   async publish(parts: Uint8Array[]): Promise<void> {
     const about = asText(parts[0]);
     const wants = (topics: Set<string>) => [...topics].some((topic) => about.startsWith(topic));
     const subscribers = [...this.#topics].filter(([, topics]) => wants(topics));
-    await Promise.allSettled(subscribers.map(([client]) => client.send(parts)));
+    await Promise.allSettled(subscribers.map(([client]) => this.#sendOrDrop(client, parts)));
+  }
+
+  async #sendOrDrop(client: ZmtpSocket, parts: Uint8Array[]): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#topics.delete(client);
+      client.close();
+    }, PATIENCE_MS);
+    await client.send(parts).finally(() => clearTimeout(timer));
   }
 
   /** The client that calls itself so, if it is connected. */
