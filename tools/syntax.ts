@@ -28,12 +28,15 @@ const OPTIONS = {
 } satisfies ParserOptions;
 
 /**
- * Parses a cell, or several, as one module.
+ * Parses a cell, or several, as one module; as in the kernel, a function or a type may be declared twice.
  *
  * @throws SyntaxError whose `loc` says where; `problemOf` makes it readable
  */
 export function parseModule(source: string): Parsed {
-  return parse(source, OPTIONS);
+  const parsed = parse(source, { ...OPTIONS, errorRecovery: true });
+  const error = parsed.errors?.find((one) => !isAllowedTwice(one, source));
+  if (error) throw error;
+  return parsed;
 }
 
 /** The place and the message of an error that `parseModule` threw. */
