@@ -1,0 +1,85 @@
+/** What a submission shares with its judge cannot be changed, and honest code does not notice. */
+import { assertEquals } from "@std/assert";
+import { join } from "node:path";
+import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
+import { learnerNotebook } from "tools/homework/release.ts";
+import { findChapter, formatNotebook, readNotebook } from "tools/notebook.ts";
+import {
+  onEngine,
+  onEverything,
+  onFunctions,
+  onTensors,
+  type Try,
+} from "../homework/attacks/shared.ts";
+import { onPlatform, onTfjs } from "../homework/honest.ts";
+
+const file = findChapter("03");
+
+/** Names of those tries that gave what is true, and what the others threw: found out in a cell that is graded. */
+async function triedInCell(tries: Record<string, Try>): Promise<Record<string, string>> {
+  const stubs = learnerNotebook(file, readNotebook(file));
+  const cell = stubs.cells.find(({ metadata }) => metadata.nbgrader?.grade_id === "causal-mask")!;
+  cell.source = `//| export
+import * as tf from "@tensorflow/tfjs";
+import * as assert from "@std/assert";
+import { Random } from "lib/engine/random.ts";
+import { Parameters } from "lib/engine/parameters.ts";
+const tries = { ${
+    Object.entries(tries).map(([name, one]) => propertyText(name, one)).join(",\n")
+  } };
+const results = {};
+for (const [name, one] of Object.entries(tries)) {
+  try {
+    const result = await one({ tf, assert, engine: { Random, Parameters } });
+    results[name] = result ? "worked: " + String(result).slice(0, 300) : "no";
+  } catch (error) {
+    results[name] = String(error);
+  }
+}
+export function causalMask(queries: number, keys: number): tf.Tensor2D {
+  throw new Error(JSON.stringify(results));
+}
+`;
+  const folder = await Deno.makeTempDir();
+  try {
+    Deno.writeTextFileSync(join(folder, "tries.ipynb"), formatNotebook(stubs));
+    const [{ exercises }] = await gradeAll(findSubmissions(folder).found, {
+      folder,
+      chapters: [file],
+    });
+    return JSON.parse(exercises[0].diagnosis!);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function propertyText(name: string, one: Try): string {
+  const text = one.toString();
+  return /^(async )?\(/.test(text) ? `${JSON.stringify(name)}: ${text}` : text;
+}
+
+async function someTries(tries: Record<string, Try>): Promise<Record<string, string>> {
+  const names = Object.keys(tries), results = {};
+  // A diagnosis has room for 2,000 characters.
+  for (let i = 0; i < names.length; i += 12) {
+    const some = Object.fromEntries(names.slice(i, i + 12).map((name) => [name, tries[name]]));
+    Object.assign(results, await triedInCell(some));
+  }
+  return results;
+}
+
+for (const [what, tries] of Object.entries({ onEngine, onFunctions, onTensors, onEverything })) {
+  Deno.test(`attacks ${what.replace("on", "on ").toLowerCase()}: none works`, async () => {
+    const results = await someTries(tries);
+    assertEquals(Object.keys(results), Object.keys(tries));
+    assertEquals(Object.entries(results).filter(([, result]) => result.startsWith("worked")), []);
+  });
+}
+
+for (const [what, tries] of Object.entries({ onPlatform, onTfjs })) {
+  Deno.test(`honest code ${what.replace("on", "on ").toLowerCase()}: all works`, async () => {
+    const results = await someTries(tries);
+    assertEquals(Object.entries(results).filter(([, result]) => !result.startsWith("worked")), []);
+    assertEquals(Object.keys(results), Object.keys(tries));
+  });
+}
