@@ -1,9 +1,10 @@
 /** What a submission shares with its judge cannot be changed, and honest code does not notice. */
 import { assertEquals } from "@std/assert";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
+import { readMaster } from "tools/homework/program.ts";
 import { learnerNotebook } from "tools/homework/release.ts";
-import { findChapter, formatNotebook, readNotebook } from "tools/notebook.ts";
+import { findChapter, formatNotebook, listChapters, readNotebook, ROOT } from "tools/notebook.ts";
 import {
   onEngine,
   onEverything,
@@ -82,4 +83,26 @@ for (const [what, tries] of Object.entries({ onPlatform, onTfjs })) {
     assertEquals(Object.entries(results).filter(([, result]) => !result.startsWith("worked")), []);
     assertEquals(Object.keys(results), Object.keys(tries));
   });
+}
+
+for (const path of listChapters()) {
+  const name = basename(path, ".ipynb");
+  Deno.test(`${name}: nothing that a submission can reach can be changed`, async () => {
+    const script = join(ROOT, "tests", "homework", "mutable.ts");
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", script, ...importsOf(path, name)],
+      cwd: ROOT,
+    }).output();
+    const text = new TextDecoder().decode(stdout);
+    assertEquals(text || new TextDecoder().decode(stderr), "[]");
+  });
+}
+
+/** Every module that a cell of a chapter has, or may have, names from. */
+function importsOf(path: string, name: string): string[] {
+  const { cells } = readMaster(path, name, readNotebook(path));
+  const own = cells.flatMap(({ imports }) => imports)
+    .filter(({ isType }) => !isType).map(({ from }) => JSON.parse(from.split(" with ")[0]));
+  const always = ["random", "parameters", "profile"].map((one) => `lib/engine/${one}.ts`);
+  return [...new Set(["@tensorflow/tfjs", "@std/assert", ...always, ...own])];
 }

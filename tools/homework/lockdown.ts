@@ -37,7 +37,7 @@ export function lockDown(modules: Record<string, unknown>[], given: Replacements
     if (!KEPT.has(name)) Reflect.deleteProperty(globalThis, name);
   }
   const globals = Reflect.ownKeys(globalThis).map((key) => Reflect.get(globalThis, key));
-  harden([...intrinsics(), ...globals, ...modules]);
+  harden([...intrinsics(), Object.getPrototypeOf(globalThis), ...globals, ...modules]);
   for (const key of Reflect.ownKeys(globalThis)) {
     const { configurable } = Reflect.getOwnPropertyDescriptor(globalThis, key)!;
     if (!configurable) continue;
@@ -70,6 +70,7 @@ function intrinsics(): unknown[] {
     new URLSearchParams().entries(),
     new TextDecoderStream().readable.values(),
     timer,
+    ...Object.getOwnPropertySymbols(setTimeout).map((key) => Reflect.get(setTimeout, key)),
   ];
 }
 
@@ -81,13 +82,20 @@ function harden(roots: unknown[]): void {
     const value = queue.pop();
     if (!isObject(value) || seen.has(value)) continue;
     seen.add(value);
-    queue.push(Object.getPrototypeOf(value));
-    for (const key of Reflect.ownKeys(value)) {
-      const { value: held, get, set } = Reflect.getOwnPropertyDescriptor(value, key)!;
-      queue.push(held, get, set);
+    queue.push(Object.getPrototypeOf(value), ...heldBy(value));
+    if (OVERRIDDEN.includes(value)) {
+      allowOverriding(value);
+      queue.push(...heldBy(value));
     }
-    close(value);
+    freeze(value);
   }
+}
+
+function heldBy(object: object): unknown[] {
+  return Reflect.ownKeys(object).flatMap((key) => {
+    const { value, get, set } = Reflect.getOwnPropertyDescriptor(object, key)!;
+    return [value, get, set];
+  });
 }
 
 function isObject(value: unknown): value is object {
@@ -95,8 +103,7 @@ function isObject(value: unknown): value is object {
 }
 
 /** Freezes an object, as far as it can be: what an array of bytes holds stays open. */
-function close(object: object): void {
-  if (OVERRIDDEN.includes(object)) allowOverriding(object);
+function freeze(object: object): void {
   if (!ArrayBuffer.isView(object)) Object.freeze(object);
   else Object.preventExtensions(object);
 }
