@@ -50,8 +50,7 @@ export function lockDown(modules: Record<string, unknown>[], given: Replacements
 function intrinsics(): unknown[] {
   const timer = setTimeout(() => {});
   clearTimeout(timer);
-  const { segment } = Intl.Segmenter.prototype;
-  const segments = segment.call(new Intl.Segmenter("en"), "a");
+  const segments = new Intl.Segmenter("en").segment("a");
   return [
     async () => {},
     function* () {},
