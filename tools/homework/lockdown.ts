@@ -5,10 +5,11 @@
  * The process has no permissions anyhow; this keeps the judgement itself honest. What is shared is frozen rather than
  * copied, because the check and the code under test must agree on what an Array is.
  *
- * npm `ses` (1.15.0, Deno 2.9.6) was tried in place of this file. Its `lockdown()` works beside tfjs and takes 15 to 30 ms,
- * but leaves open what most attacks use: what Deno adds to JavaScript, and tfjs's kernels and tensors; its `harden` of tfjs
- * stops tfjs, which counts in a static property. Its `Compartment` refuses a comment that mentions `import(`, and code in it
- * that reads globals is about 150 times as slow. So everything here but `forbidCode` and `allowOverriding` would have stayed.
+ * npm `ses` (1.15.0, Deno 2.9.6) was tried for the freezing. `lockdown()` and `harden` take 15 to 30 ms and would save some 80
+ * lines. But they leave open what Deno adds (timers, segments, iterators of URLSearchParams, the prototype of the global), take
+ * away what their list does not know (`Map.prototype.getOrInsert`), and `harden` of tfjs itself stops tfjs, so that the closed
+ * copy in tensors.ts is needed anyhow. A `Compartment` refuses a comment that mentions `import(`, and a loop in it that reads a
+ * global is about 150 times as slow.
  */
 import { type Replacements, replacePlatform, setGlobal } from "./platform.ts";
 

@@ -88,15 +88,21 @@ export function closeEngine(tf: typeof tfjs): void {
 function methodsOfTensors(engine: Engine): Partial<Record<keyof Engine, unknown>> {
   return {
     makeTensor: (values: tfjs.DataValues, shape: number[], dtype: tfjs.DataType) =>
-      engine.makeTensor(values.slice(), shape, dtype),
+      engine.makeTensor(copyOf(values), shape, dtype),
     makeVariable: (value: tfjs.Tensor, trainable: boolean, name: string, dtype: tfjs.DataType) =>
       engine.makeVariable(value, trainable, name, dtype),
-    read: async (id: object) => (await engine.read(id)).slice(),
-    readSync: (id: object) => engine.readSync(id).slice(),
+    read: async (id: object) => copyOf(await engine.read(id)),
+    readSync: (id: object) => copyOf(engine.readSync(id)),
     incRef: (tensor: tfjs.Tensor) => engine.incRef(tensor, null as never),
     disposeTensor: (tensor: tfjs.Tensor) => engine.disposeTensor(tensor),
     disposeVariable: (variable: tfjs.Variable) => engine.disposeVariable(variable),
   };
+}
+
+/** Strings are kept as lists of their bytes. */
+function copyOf<T extends tfjs.DataValues | Uint8Array[]>(values: T): T {
+  const isText = Array.isArray(values) && ArrayBuffer.isView(values[0]);
+  return isText ? structuredClone(values) : values.slice() as T;
 }
 
 interface Held {

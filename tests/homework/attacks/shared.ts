@@ -66,6 +66,18 @@ export const onEngine: Record<string, Try> = {
     }, tf.scalar(1));
     return found;
   },
+  "the engine by the this of what it calls"({ tf }) {
+    const found: unknown[] = [];
+    const note = function (this: unknown, ...given: any[]) {
+      found.push(this, ...given);
+      return given[0] ?? tf.scalar(1);
+    };
+    tf.tidy(note);
+    tf.grad(note)(tf.scalar(1));
+    tf.customGrad(note)?.call;
+    tf.train.sgd(1).minimize(note, false, [tf.variable(tf.scalar(1))]);
+    return found.some((one: any) => one?.state || one?.registry || one?.dataMover);
+  },
   "tf.engine": ({ tf }) => tf.engine(),
   "tf.env": ({ tf }) => tf.env(),
   "tf.backend": ({ tf }) => tf.backend(),
@@ -250,6 +262,11 @@ export const onTensors: Record<string, Try> = {
     (await given.bytes()).fill(7);
     return given.dataSync()[0] !== 1;
   },
+  async "bytes of strings"({ tf }) {
+    const given = tf.tensor(["a"]);
+    (await given.bytes())[0].fill(66);
+    return given.dataSync()[0] === "B";
+  },
   async buffer({ tf }) {
     const given = tf.ones([2]);
     (await given.buffer()).set(7, 0);
@@ -289,6 +306,16 @@ export const onTensors: Record<string, Try> = {
     const given = tf.ones([2]);
     tf.Variable.prototype.assign.call(given, tf.fill([2], 7));
     return given.dataSync()[0] === 7 && !(given instanceof tf.Variable) && "assigned";
+  },
+  "what it holds, by a variable that was made of it"({ tf }) {
+    const given = tf.ones([2]);
+    tf.variable(given).assign(tf.fill([2], 7));
+    return given.dataSync()[0] === 7;
+  },
+  "what it holds, by an optimizer"({ tf }) {
+    const given = tf.ones([2]), w = tf.variable(given);
+    tf.train.sgd(1).minimize(() => tf.sum(w), false, [w]);
+    return given.dataSync()[0] !== 1;
   },
   "what a variable holds"({ tf }) {
     const given = tf.variable(tf.ones([2]));
