@@ -1,10 +1,17 @@
 /** What a submission shares with its judge cannot be changed, and honest code does not notice. */
 import { assertEquals } from "@std/assert";
 import { basename, join } from "node:path";
-import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions, type Grade, gradeAll } from "tools/homework/grade.ts";
 import { readMaster } from "tools/homework/program.ts";
 import { learnerNotebook } from "tools/homework/release.ts";
-import { findChapter, formatNotebook, listChapters, readNotebook, ROOT } from "tools/notebook.ts";
+import {
+  findChapter,
+  formatNotebook,
+  listChapters,
+  type Notebook,
+  readNotebook,
+  ROOT,
+} from "tools/notebook.ts";
 import {
   onEngine,
   onEverything,
@@ -41,14 +48,16 @@ export function causalMask(queries: number, keys: number): tf.Tensor2D {
   throw new Error(JSON.stringify(results));
 }
 `;
+  const { exercises } = await graded(file, stubs);
+  return JSON.parse(exercises[0].diagnosis!);
+}
+
+async function graded(chapter: string, notebook: Notebook): Promise<Grade> {
   const folder = await Deno.makeTempDir();
   try {
-    Deno.writeTextFileSync(join(folder, "tries.ipynb"), formatNotebook(stubs));
-    const [{ exercises }] = await gradeAll(findSubmissions(folder).found, {
-      folder,
-      chapters: [file],
-    });
-    return JSON.parse(exercises[0].diagnosis!);
+    Deno.writeTextFileSync(join(folder, "one.ipynb"), formatNotebook(notebook));
+    const { found } = findSubmissions(folder);
+    return (await gradeAll(found, { folder, chapters: [chapter] }))[0];
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -105,4 +114,33 @@ function importsOf(path: string, name: string): string[] {
     .filter(({ isType }) => !isType).map(({ from }) => JSON.parse(from.split(" with ")[0]));
   const always = ["random", "parameters", "profile"].map((one) => `lib/engine/${one}.ts`);
   return [...new Set(["@tensorflow/tfjs", "@std/assert", ...always, ...own])];
+}
+
+/** Makes of a function one that gives the same, and spoils every tensor that it was given. */
+const VANDAL = `
+const spoiling = (real) => (...given) => {
+  const result = real(...given);
+  for (const one of given.flatMap((one) => one?.dataSync ? [one] : Object.values(one ?? {}))) {
+    if (!one?.dataSync) continue;
+    try { one.dataSync().fill(7); } catch {}
+    try { one.shape.fill(7); } catch {}
+    try { one.array = one.dataSync = () => [7]; } catch {}
+  }
+  return result;
+};`;
+
+for (const path of listChapters()) {
+  const name = basename(path, ".ipynb");
+  Deno.test(`${name}: a right solution that spoils what it was given is still right`, async () => {
+    const solved = readNotebook(path);
+    for (const cell of solved.cells.filter(({ metadata }) => metadata.nbgrader?.solution)) {
+      const names = [...cell.source.matchAll(/^(?:export )?function (\w+)/gm)].map((one) => one[1]);
+      if (names.length) {
+        cell.source += VANDAL + names.map((name) => `\n${name} = spoiling(${name});`).join("");
+      }
+    }
+    const { exercises, points, max } = await graded(path, solved);
+    assertEquals(exercises.filter(({ status }) => status !== "passed"), []);
+    assertEquals(points, max);
+  });
 }
