@@ -5,7 +5,9 @@
  * A report begins with a secret word that came with the program and is in no scope a submission can reach. Standard output
  * is not in its reach either; if it were, it could not know the words.
  */
+import type * as tfjs from "@tensorflow/tfjs";
 import { lockDown } from "./lockdown.ts";
+import { closedModule, closeEngine } from "./tensors.ts";
 
 /** A program to run. */
 export interface Run {
@@ -54,28 +56,6 @@ const { stderr } = Deno;
 const writeSync = Deno.stdout.writeSync.bind(Deno.stdout);
 const encode = TextEncoder.prototype.encode.bind(new TextEncoder());
 
-/** Functions of a namespace that would reach into what all code shares. */
-const UNSAFE = [
-  "engine",
-  "env",
-  "ENV",
-  "backend",
-  "registerKernel",
-  "unregisterKernel",
-  "registerGradient",
-  "unregisterGradient",
-  "copyRegisteredKernels",
-  "registerBackend",
-  "removeBackend",
-  "setBackend",
-  "setPlatform",
-  "registerOp",
-  "deregisterOp",
-  "OP_SCOPE_SUFFIX",
-  "enableDebugMode",
-  "enableProdMode",
-];
-
 /** Runs what standard input orders, with these modules to import. */
 export async function serve(modules: Record<string, Record<string, unknown>>): Promise<void> {
   const order: Order = JSON.parse(await new Response(Deno.stdin.readable).text());
@@ -84,7 +64,7 @@ export async function serve(modules: Record<string, Record<string, unknown>>): P
   Error.stackTraceLimit = 50;
   const programs = order.runs.map(({ body, ...rest }) => ({ run: compile(body), ...rest }));
   const given = Object.freeze(
-    Object.fromEntries(Object.entries(modules).map(([name, one]) => [name, withoutUnsafe(one)])),
+    Object.fromEntries(Object.entries(modules).map(([name, one]) => [name, closedModule(one)])),
   );
   let printed = 0;
   let hasWarned = false;
@@ -94,7 +74,8 @@ export async function serve(modules: Record<string, Record<string, unknown>>): P
     if (printed > order.maxPrinted) exit(PRINTED_TOO_MUCH);
   };
   try {
-    lockDown(Object.values(modules), { seed: order.seed, print });
+    closeEngine(modules["@tensorflow/tfjs"] as unknown as typeof tfjs);
+    lockDown(Object.values(given), { seed: order.seed, print });
   } catch (error) {
     stderr.writeSync(encode(`${(error as Error).stack}\n`));
     exit(NOT_LOCKED);
@@ -122,19 +103,6 @@ function compile(body: string): (...args: unknown[]) => Promise<unknown> {
     "$begin",
     `${body}\n//# sourceURL=exercise`,
   );
-}
-
-/** A copy of a namespace in which what could be turned against the judge throws. */
-function withoutUnsafe(namespace: Record<string, unknown>): Record<string, unknown> {
-  const copy: Record<string, unknown> = Object.create(null);
-  for (const [name, value] of Object.entries(namespace)) copy[name] = value;
-  if (!("registerKernel" in namespace)) return Object.freeze(copy);
-  for (const name of UNSAFE) {
-    copy[name] = () => {
-      throw new Error(`tf.${name} is not there for an exercise`);
-    };
-  }
-  return Object.freeze(copy);
 }
 
 async function outcome(run: Compiled, modules: unknown, begin: () => void): Promise<Report> {
