@@ -256,7 +256,7 @@ export const attacks: Attack[] = [
   {
     name: "replaces the grader's own parts",
     body: "$begin = $cell = () => {}; return tf.zeros([queries, keys]);",
-    says: /uses `\$begin`/,
+    says: /\$(begin|cell) is not defined/,
   },
   { name: "grows without end", body: `return [${"1 + ".repeat(10_000)}1];`, says: /./ },
   {

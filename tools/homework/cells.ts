@@ -3,7 +3,7 @@ import { stripTypeScriptTypes } from "node:module";
 import { type CodeCell, codeCells } from "../export/chapter.ts";
 import type { ImportedName } from "../export/imports.ts";
 import { type Cell, NotebookError } from "../notebook.ts";
-import { type AnyNode, parseModule } from "../syntax.ts";
+import { type AnyNode, parseModule, visit } from "../syntax.ts";
 import { gradeIdOf } from "./exercises.ts";
 import { CodeProblem, type Piece, piecesOf } from "./names.ts";
 
@@ -17,6 +17,8 @@ export interface ReadCell {
   /** JavaScript without directives, imports and `export`. */
   code: string;
   pieces: Piece[];
+  /** What it holds that no learner's cell may. */
+  refused?: CellProblem;
   /** Whether line n of `code` is line n of the cell: not so where an enum or the like was rewritten. */
   isInPlace: boolean;
 }
@@ -33,8 +35,18 @@ export function readCell(cell: Cell): ReadCell {
   if (cell.cell_type !== "code") {
     throw new CellProblem("it is no code cell any more: change its type back to Code.");
   }
+  try {
+    return taken(cell);
+  } catch (error) {
+    throw error instanceof RangeError ? new CellProblem("it is nested too deeply.") : error;
+  }
+}
+
+function taken(cell: Cell): ReadCell {
   const read = oneCell(cell);
-  const typed = blankExports(read.code, parseModule(read.code).program.body);
+  const { program } = parseModule(read.code);
+  refuseUnknown(program);
+  const typed = blankExports(read.code, program.body);
   const code = toJavaScript(typed);
   return {
     id: gradeIdOf(cell),
@@ -42,7 +54,7 @@ export function readCell(cell: Cell): ReadCell {
     source: cell.source,
     imports: read.imports.filter(({ isType }) => !isType),
     code,
-    pieces: pieces(code),
+    ...pieces(code),
     isInPlace: code.split("\n").length === typed.split("\n").length,
   };
 }
@@ -74,6 +86,22 @@ export function withResult({ code, pieces }: ReadCell): string {
   return `${code.slice(0, last.start)}return (${code.slice(start, end)});${code.slice(last.end)}`;
 }
 
+/** What TypeScript and our parser know and the engine does not. */
+function refuseUnknown(program: AnyNode): void {
+  visit(program, ({ type, decorators, loc }) => {
+    const what = decorators?.length
+      ? "a decorator"
+      : /^ClassAccessorProperty$/.test(type)
+      ? "an accessor property"
+      : /^TS(ImportEquals|ExportAssignment)/.test(type)
+      ? "import = or export ="
+      : undefined;
+    if (what) {
+      throw new CellProblem(`it has ${what}, which JavaScript does not have.`, loc.start.line);
+    }
+  });
+}
+
 function oneCell(cell: Cell): CodeCell {
   try {
     return codeCells("", { nbformat: 4, nbformat_minor: 5, metadata: {}, cells: [cell] })[0];
@@ -85,19 +113,22 @@ function oneCell(cell: Cell): CodeCell {
   }
 }
 
-function pieces(code: string): Piece[] {
+function pieces(code: string): Pick<ReadCell, "pieces" | "refused"> {
   try {
-    return piecesOf(code);
+    const { pieces, refused } = piecesOf(code);
+    return {
+      pieces,
+      ...refused ? { refused: new CellProblem(refused.message, refused.line) } : {},
+    };
   } catch (error) {
     if (error instanceof CodeProblem) throw new CellProblem(error.message, error.line);
     throw unreadable(error);
   }
 }
 
-function unreadable(error: unknown): CellProblem {
-  return error instanceof RangeError
-    ? new CellProblem("it is nested too deeply.")
-    : new CellProblem(`it cannot be read: ${(error as Error).message.split("\n")[0]}`);
+function unreadable(error: unknown): Error {
+  if (error instanceof RangeError) return error;
+  return new CellProblem(`it cannot be read: ${(error as Error).message.split("\n")[0]}`);
 }
 
 /** `export` goes, what it exports stays; lists of names and re-exports go whole. */

@@ -2,7 +2,7 @@
 import type { Notebook } from "../notebook.ts";
 import type { Origin } from "../tangle.ts";
 import { type Exercise, gradeIdOf, hasStub, visibleCheck } from "./exercises.ts";
-import { Judge, type Master, type Program } from "./program.ts";
+import { Judge, type Master, originOf, type Program } from "./program.ts";
 import { type Limits, runSandboxed, type Verdict } from "./sandbox.ts";
 
 /** How an exercise stands. */
@@ -56,39 +56,62 @@ export function mayImport(master: Master): (specifier: string) => boolean {
 export async function judge(
   master: Master,
   learner: Notebook,
-  { withHidden, limits, root }: JudgeOptions,
+  options: JudgeOptions,
 ): Promise<Result[]> {
   const judge = new Judge(master, learner, mayImport(master));
-  const runnable = master.exercises.filter((exercise) => !judge.problem(exercise));
-  const shown = runnable.map((one) => judge.program(one, { hidden: false }));
-  const full = withHidden ? runnable.map((one) => judge.program(one, { hidden: true })) : [];
-  const programs = [...shown, ...full];
-  const tasks = programs.map(({ body }, i) =>
-    i < shown.length ? { body } : { body, onlyAfter: i - shown.length }
+  const first = await judgeAll(master, judge, master.exercises, options, []);
+  // An exercise that needs another one, not done or wrong, is judged by itself: the chapter's answer stands in for the other.
+  const standIns = first.filter(({ status }) => status !== "passed").map(({ exercise }) =>
+    exercise
+  );
+  const again = options.withHidden ? dependent(master, judge, standIns) : [];
+  if (again.length === 0) return first;
+  const second = await judgeAll(master, judge, again, options, standIns);
+  const better = new Map(second.map((result) => [result.exercise, result]));
+  return first.map((result) => better.get(result.exercise) ?? result);
+}
+
+/** Exercises among those that failed which run the learner's answers to others that failed. */
+function dependent(master: Master, judge: Judge, failed: string[]): Exercise[] {
+  return master.exercises.filter((exercise) =>
+    failed.includes(exercise.name) && !judge.problem(exercise) &&
+    judge.program(exercise, { hidden: true }).uses.some((name) => failed.includes(name))
+  );
+}
+
+async function judgeAll(
+  { exercises: all }: Master,
+  judge: Judge,
+  exercises: Exercise[],
+  { withHidden, limits, root }: JudgeOptions,
+  standIns: string[],
+): Promise<Result[]> {
+  const runnable = exercises.filter((exercise) => !judge.problem(exercise));
+  const programs = [false, ...withHidden ? [true] : []].flatMap((hidden) =>
+    runnable.map((one) => judge.program(one, { hidden, standIns }))
+  );
+  const tasks = programs.map(({ parts }, i) =>
+    i < runnable.length ? { parts } : { parts, onlyAfter: i - runnable.length }
   );
   const modules = programs.flatMap((one) => one.modules);
   const verdicts = await runSandboxed(tasks, modules, { limits, root });
-  return master.exercises.map((exercise) => {
+  return all.filter((one) => exercises.includes(one)).map((exercise) => {
     const problem = judge.problem(exercise);
     if (problem) return broken(exercise, problem);
     const at = runnable.indexOf(exercise);
     const sources = exercise.solutions.map((id) => judge.source(id));
-    const first = resultOf(exercise, verdicts[at], shown[at], sources);
-    if (first.status !== "passed" || !withHidden) return first;
-    const second = resultOf(exercise, verdicts[at + shown.length], full[at], sources);
-    if (second.status === "passed") return second;
-    const { points, max, title } = second;
-    const hidden = second.diagnosis;
-    return {
-      exercise: exercise.name,
-      title,
-      points,
-      max,
-      status: "failed",
-      diagnosis: HIDDEN_FAILS,
-      hidden,
-    };
+    const shown = resultOf(exercise, verdicts[at], programs[at], sources);
+    if (shown.status !== "passed" || !withHidden) return shown;
+    const further = at + runnable.length;
+    return withoutHidden(resultOf(exercise, verdicts[further], programs[further], sources));
   });
+}
+
+/** A result of all cases: what the further ones say is for the teacher. */
+function withoutHidden(result: Result): Result {
+  if (result.status === "passed") return result;
+  const { exercise, title, points, max, diagnosis: hidden } = result;
+  return { exercise, title, points, max, status: "failed", diagnosis: HIDDEN_FAILS, hidden };
 }
 
 function broken(
@@ -119,7 +142,7 @@ function resultOf(
     };
   }
   if (sources.every(hasStub)) return { ...base, points: 0, status: "not started" };
-  const places = (verdict.lines ?? []).map((line) => program.origins[line - 1]);
+  const places = (verdict.places ?? []).map(([part, line]) => originOf(program.parts[part], line));
   const at = places.find((place) => place && solutions.includes(place.cell));
   const first = places.find((place) => place !== undefined);
   const checkLine = places.find((place) => place?.cell === check)?.line;

@@ -36,15 +36,22 @@ export class CodeProblem extends Error {
   }
 }
 
+/** What a cell's JavaScript is. */
+export interface Pieces {
+  pieces: Piece[];
+  /** What it holds that no learner's cell may: `import()`, `import.meta`, a comment that begins with `<!--`. */
+  refused?: CodeProblem;
+}
+
 /**
  * Takes a cell's JavaScript apart.
  *
- * @throws CodeProblem if it does not parse, or holds `import()` or a comment that begins with `<!--`
+ * @throws CodeProblem if it does not parse
  */
-export function piecesOf(code: string): Piece[] {
+export function piecesOf(code: string): Pieces {
   const comments: Comment[] = [];
   const program = parsed(code, comments);
-  refuse(program, comments, code);
+  const refused = refusal(program, comments, code);
   const pieces: Piece[] = program.body.map((statement) => ({
     start: statement.start,
     end: statement.end,
@@ -53,7 +60,7 @@ export function piecesOf(code: string): Piece[] {
     ...statement.type === "ExpressionStatement" ? { expression: statement.expression } : {},
   }));
   fill(pieces, program);
-  return pieces;
+  return { pieces, refused };
 }
 
 function parsed(code: string, comments: Comment[]): Program {
@@ -74,24 +81,22 @@ function parsed(code: string, comments: Comment[]): Program {
   }
 }
 
-function refuse(program: Program, comments: Comment[], code: string): void {
-  const odd = comments.find(({ start }) => /^(?:<!--|-->)/.test(code.slice(start)));
+function refusal(program: Program, comments: Comment[], code: string): CodeProblem | undefined {
+  const odd = comments.find(({ start }) => /^(?:<!--|-->)/.test(code.slice(start, start + 4)));
   if (odd) {
-    throw new CodeProblem(
+    return new CodeProblem(
       "it holds <!-- or -->, which is a comment in one kind of JavaScript and an operator in another: put a blank in between.",
       odd.loc!.start.line,
     );
   }
-  visit(program, (node) => {
-    const word = node.type === "ImportExpression"
-      ? "import()"
-      : node.type === "MetaProperty" && node.meta.name === "import"
-      ? "import.meta"
-      : undefined;
-    if (word) {
-      throw new CodeProblem(`it uses ${word}, which an exercise may not.`, node.loc.start.line);
-    }
+  let found: CodeProblem | undefined;
+  visit(program, ({ type, meta, loc }) => {
+    const isMeta = type === "MetaProperty" && meta.name === "import";
+    if (!isMeta && type !== "ImportExpression") return;
+    const word = isMeta ? "import.meta" : "import()";
+    found ??= new CodeProblem(`it uses ${word}, which an exercise may not.`, loc.start.line);
   });
+  return found;
 }
 
 function fill(pieces: Piece[], program: Program): void {

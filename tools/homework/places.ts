@@ -58,7 +58,9 @@ function place(cell: Cell, read: (cell: Cell) => ReadCell, wanted?: ReadCell): P
   const about = wanted ? { solutions: [wanted.id] } : {};
   const [id, kind] = wanted ? [wanted.id, wanted.kind] : [cell.id, "plain" as const];
   try {
-    return { cell: { ...read(cell), id, kind }, isOwn: true, ...about };
+    const found = read(cell);
+    if (found.refused) throw found.refused;
+    return { cell: { ...found, id, kind }, isOwn: true, ...about };
   } catch (problem) {
     if (!(problem instanceof CellProblem)) throw problem;
     const { source } = cell;

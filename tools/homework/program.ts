@@ -34,6 +34,8 @@ export interface Part {
   gives: string[];
   /** Why there is no code: the names are there, and throw this when they are used. */
   problem?: string;
+  /** Whether it is the learner's. */
+  isOwn: boolean;
   /** Whether its lines are the cell's. */
   isInPlace: boolean;
 }
@@ -102,6 +104,7 @@ export function originOf({ cell, isInPlace }: Part, line: number): Origin | unde
 /** Programs for one learner's notebook, measured against a chapter. */
 export class Judge {
   readonly #master: Master;
+  readonly #places: Place[];
   readonly #names: Names;
   readonly #isAllowed: (specifier: string) => boolean;
 
@@ -118,18 +121,25 @@ export class Judge {
   ) {
     this.#master = master;
     this.#isAllowed = isAllowed;
-    this.#names = new Names(master.cells, placesOf(master.cells, learner, read));
+    this.#places = placesOf(master.cells, learner, read);
+    this.#names = new Names(master.cells, this.#places);
   }
 
   /** What keeps an exercise from being run at all: a cell that is missing, does not parse or does what it may not. */
   problem(exercise: Exercise): { cell: string; message: string; line?: number } | undefined {
     for (const id of exercise.solutions) {
-      for (const name of this.#asked(id)) {
-        const place = this.#names.own(name);
+      for (const { place, name } of this.#answers(id)) {
         const problem = place ? this.#problemOf(place) : lost(name);
         if (problem) return { cell: place?.cell.id ?? id, ...messageOf(problem) };
       }
     }
+  }
+
+  /** Which cells answer a solution cell: those that declare its names; of a chapter's cell that does not parse, the cell itself. */
+  #answers(id: string): { place?: Place; name: string }[] {
+    const names = this.#asked(id).map((name) => ({ place: this.#names.own(name), name }));
+    const itself = this.#places.filter(({ solutions }) => solutions?.includes(id));
+    return names.length ? names : itself.map((place) => ({ place, name: id }));
   }
 
   #problemOf(place: Place): CellProblem | undefined {
@@ -145,8 +155,8 @@ export class Judge {
 
   /** The learner's text for a solution cell, wherever it stands; "" if there is none. */
   source(id: string): string {
-    const places = this.#asked(id).map((name) => this.#names.own(name)?.cell.source ?? "");
-    return [...new Set(places)].join("\n");
+    const texts = this.#answers(id).map(({ place }) => place?.cell.source ?? "");
+    return [...new Set(texts)].join("\n");
   }
 
   /**
@@ -167,7 +177,7 @@ export class Judge {
     const replaced = others.filter(({ name }) => standIns.includes(name))
       .flatMap(({ solutions }) => solutions);
     const selection = new Selection(this.#names, this.#isAllowed, new Set(replaced));
-    const parts = selection.parts({ ...check, code: withResult(check) });
+    const parts = selection.parts({ ...check, kind: "check", code: withResult(check) });
     const modules = parts.flatMap(({ takes }) =>
       takes.flatMap(([, from]) => "module" in from ? [from.module] : [])
     );
@@ -250,11 +260,12 @@ class Selection {
     while (this.#queue.length) this.#follow(...this.#queue.pop()!);
   }
 
-  /** All statements of a cell but those that only show something. */
+  /** All statements of a cell but those that show something in the notebook. */
   #wanted(place: Place): Set<number> {
     const { pieces, kind } = place.cell;
     const wanted = [...pieces.keys()].filter((index) =>
-      kind === "check" || pieces[index].declares.length > 0 || !this.#isDisplay(place, index)
+      kind === "check" || pieces[index].declares.length > 0 ||
+      !this.#uses(place, index, /^lib\/notebook\//)
     );
     return new Set(wanted);
   }
@@ -295,12 +306,15 @@ class Selection {
 
   /** Whether a statement only shows or asserts something. */
   #isDisplay(place: Place, index: number): boolean {
+    return this.#uses(place, index, /^lib\/notebook\/|^@std\/assert|^console$/);
+  }
+
+  /** Whether a statement uses a module, or a global, of such a name. */
+  #uses(place: Place, index: number, wanted: RegExp): boolean {
     return place.cell.pieces[index].uses.some(({ name }) => {
       if (this.#place(name, place)) return false;
       const imported = this.#names.import(name, place.isOwn);
-      return imported
-        ? /^lib\/notebook\/|^@std\/assert/.test(specifierOf(imported))
-        : name === "console";
+      return wanted.test(imported ? specifierOf(imported) : name);
     });
   }
 
@@ -331,13 +345,22 @@ class Selection {
     if (problem) {
       const gives = place.names ?? declaredIn(cell);
       const why = `cell "${cell.id}" cannot be used: ${problem.message}`;
-      return { cell: cell.id, code: "", takes: [], gives, problem: why, isInPlace: false };
+      return {
+        cell: cell.id,
+        code: "",
+        takes: [],
+        gives,
+        problem: why,
+        isOwn: true,
+        isInPlace: false,
+      };
     }
     return {
       cell: cell.id,
       code: cell.kind === "check" ? cell.code : only(cell, chosen),
       takes: this.#taken(place).flatMap((name) => this.#take(name, place, order)),
       gives: [...new Set([...chosen].flatMap((index) => cell.pieces[index].declares))],
+      isOwn: place.isOwn,
       isInPlace: cell.isInPlace,
     };
   }

@@ -1,5 +1,0 @@
-import { readCell } from "tools/homework/cells.ts";
-const c = (source: string) => ({ id: "x", cell_type: "code" as const, source, metadata: {} });
-for (const s of ["export = 1;", "import a = require('b');", "class A { accessor x = 1 }", "@d class A {}", "enum A { B }", "namespace N { adamWLoop = () => {}; }", "declare var x: any; x = 1;", "const x = <any>1;", "const x = y as any\n<!--b", "const a b", "#!/usr/bin/env\nlet x", "const r = /(?<a>x)(?<a>y)/", "let a = 1; let a = 2;","function f(){}; function f(){}", "const a = b" + ".c".repeat(15000), "export default function () {}", "export { a as b }; const a = 1", "export * from 'x'", "return 5", "await x; yield 3", "with (a) {}", "let x = 08", "}; evil(); {", "delete x"]) {
-  try { const r = readCell(c(s)); console.log(s.slice(0,40).replace(/\n/g,"⏎"), "→", r.code.slice(0,80), JSON.stringify(r.pieces.map(p => [p.declares, p.uses.map(u=>u.name)])).slice(0,90)); } catch (e) { console.log(s.slice(0,40).replace(/\n/g,"⏎"), "✗", e.constructor.name, e.message.slice(0,150), e.line); }
-}
