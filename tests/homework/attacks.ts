@@ -112,7 +112,7 @@ export const attacks: Attack[] = [
   {
     name: "fills the heap",
     body: "const all = []; for (;;) all.push(new Array(1e6).fill(all.length));",
-    says: /of memory/,
+    says: /of memory|not finished/,
   },
   {
     name: "fills memory outside the heap",

@@ -2,6 +2,7 @@
 import type { Notebook } from "../notebook.ts";
 import type { Origin } from "../tangle.ts";
 import { type Exercise, gradeIdOf, hasStub, visibleCheck } from "./exercises.ts";
+import { readCell } from "./cells.ts";
 import { Judge, type Master, originOf, type Program } from "./program.ts";
 import { type Limits, runSandboxed, type Verdict } from "./sandbox.ts";
 
@@ -52,58 +53,76 @@ export function mayImport(master: Master): (specifier: string) => boolean {
       specifier !== `lib/${master.module}.ts`);
 }
 
-/** Runs the checks of a chapter on a learner's notebook. */
-export async function judge(
-  master: Master,
-  learner: Notebook,
-  options: JudgeOptions,
-): Promise<Result[]> {
-  const judge = new Judge(master, learner, mayImport(master));
-  const first = await judgeAll(master, judge, master.exercises, options, []);
-  // An exercise that needs another one, not done or wrong, is judged by itself: the chapter's answer stands in for the other.
-  const standIns = first.filter(({ status }) => status !== "passed").map(({ exercise }) =>
-    exercise
-  );
-  const again = options.withHidden ? dependent(master, judge, standIns) : [];
-  if (again.length === 0) return first;
-  const second = await judgeAll(master, judge, again, options, standIns);
-  const better = new Map(second.map((result) => [result.exercise, result]));
-  return first.map((result) => better.get(result.exercise) ?? result);
+/** What is known of an exercise before anything runs. */
+export interface Planned {
+  /** Why it cannot be run. */
+  problem?: { cell: string; message: string; line?: number };
+  /** The learner's text of its solution cells. */
+  sources: string[];
+  /** The program of the cases that learners see, and that of all. */
+  shown?: Program;
+  full?: Program;
 }
 
-/** Exercises among those that failed which run the learner's answers to others that failed. */
-function dependent(master: Master, judge: Judge, failed: string[]): Exercise[] {
-  return master.exercises.filter((exercise) =>
-    failed.includes(exercise.name) && !judge.problem(exercise) &&
-    judge.program(exercise, { hidden: true }).uses.some((name) => failed.includes(name))
+/** Makes programs of a learner's notebook: for these exercises, with the chapter's answers to those. */
+export type Planner = (exercises: string[], standIns: string[]) => Promise<Planned[]>;
+
+/** A planner in this process. */
+export function planner(master: Master, learner: Notebook, read = readCell): Planner {
+  const judge = new Judge(master, learner, mayImport(master), read);
+  return (names, standIns) =>
+    Promise.resolve(
+      names.map((name) => {
+        const exercise = master.exercises.find((one) => one.name === name)!;
+        const sources = exercise.solutions.map((id) => judge.source(id));
+        const problem = judge.problem(exercise);
+        if (problem) return { problem, sources };
+        const [shown, full] = [false, true].map((hidden) =>
+          judge.program(exercise, { hidden, standIns })
+        );
+        return { sources, shown, full };
+      }),
+    );
+}
+
+/** Runs the checks of a chapter on a learner's notebook. */
+export async function judge(
+  exercises: Exercise[],
+  plan: Planner,
+  options: JudgeOptions,
+): Promise<Result[]> {
+  const planned = await plan(exercises.map(({ name }) => name), []);
+  const first = await judgeAll(exercises, planned, options);
+  // An exercise that needs another one, not done or wrong, is judged by itself: the chapter's answer stands in for the other.
+  const failed = first.flatMap(({ exercise, status }) => status === "passed" ? [] : [exercise]);
+  const again = exercises.filter(({ name }, i) =>
+    failed.includes(name) && planned[i].full?.uses.some((one) => failed.includes(one))
   );
+  if (!options.withHidden || again.length === 0) return first;
+  const second = await judgeAll(again, await plan(again.map(({ name }) => name), failed), options);
+  return first.map((result) => second.find((one) => one.exercise === result.exercise) ?? result);
 }
 
 async function judgeAll(
-  { exercises: all }: Master,
-  judge: Judge,
   exercises: Exercise[],
+  planned: Planned[],
   { withHidden, limits, root }: JudgeOptions,
-  standIns: string[],
 ): Promise<Result[]> {
-  const runnable = exercises.filter((exercise) => !judge.problem(exercise));
-  const programs = [false, ...withHidden ? [true] : []].flatMap((hidden) =>
-    runnable.map((one) => judge.program(one, { hidden, standIns }))
-  );
+  const runnable = planned.filter(({ problem }) => !problem);
+  const programs = runnable.map(({ shown }) => shown!);
+  if (withHidden) programs.push(...runnable.map(({ full }) => full!));
   const tasks = programs.map(({ parts }, i) =>
     i < runnable.length ? { parts } : { parts, onlyAfter: i - runnable.length }
   );
   const modules = programs.flatMap((one) => one.modules);
   const verdicts = await runSandboxed(tasks, modules, { limits, root });
-  return all.filter((one) => exercises.includes(one)).map((exercise) => {
-    const problem = judge.problem(exercise);
+  return exercises.map((exercise, i) => {
+    const { problem, sources, shown, full } = planned[i];
     if (problem) return broken(exercise, problem);
-    const at = runnable.indexOf(exercise);
-    const sources = exercise.solutions.map((id) => judge.source(id));
-    const shown = resultOf(exercise, verdicts[at], programs[at], sources);
-    if (shown.status !== "passed" || !withHidden) return shown;
-    const further = at + runnable.length;
-    return withoutHidden(resultOf(exercise, verdicts[further], programs[further], sources));
+    const at = runnable.indexOf(planned[i]);
+    const first = resultOf(exercise, verdicts[at], shown!, sources);
+    if (first.status !== "passed" || !withHidden) return first;
+    return withoutHidden(resultOf(exercise, verdicts[at + runnable.length], full!, sources));
   });
 }
 

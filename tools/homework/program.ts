@@ -6,7 +6,7 @@
  * other parts and whose result is the names that it declares. So a learner's text, whatever a parser makes of it, can neither
  * leave its part nor assign to a name of another, and a part that does not compile costs nothing but itself.
  */
-import { type ImportedName, specifierOf } from "../export/imports.ts";
+import { specifierOf } from "../export/imports.ts";
 import type { Cell, Notebook } from "../notebook.ts";
 import type { Origin } from "../tangle.ts";
 import {

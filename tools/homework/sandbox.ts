@@ -267,7 +267,7 @@ class Watch {
 }
 
 /** Processor time and resident memory of a process; undefined if this system does not tell. */
-function usage(pid: number): { cpuSeconds: number; memoryMB: number } | undefined {
+export function usage(pid: number): { cpuSeconds: number; memoryMB: number } | undefined {
   try {
     if (Deno.build.os === "linux") {
       const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
