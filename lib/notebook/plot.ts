@@ -7,6 +7,12 @@ import type { Figure } from "./plotly.ts";
 
 const WIDTH = 720;
 const HEIGHT = 400;
+/** Text and lines that can be read on a white page and on a black one, on no ground of their own. */
+const INK = "#777";
+const CLEAR = "rgba(0, 0, 0, 0)";
+const RULE = "rgba(128, 128, 128, 0.25)";
+const AXIS = { gridcolor: RULE, zerolinecolor: "rgba(128, 128, 128, 0.6)", linecolor: INK };
+
 /** Average width of a letter at the plots' font size, pixels. */
 const LETTER = 7.5;
 
@@ -116,13 +122,24 @@ function layoutOf(
   return {
     width,
     height,
-    font: { family: FONT, size: 12 },
+    font: { family: FONT, size: 12, color: INK },
+    paper_bgcolor: CLEAR,
+    plot_bgcolor: CLEAR,
     ...(title ? { title: { text: title, font: { size: 15 } } } : {}),
-    ...layout,
+    ...axesOf(layout),
     margin: { l: 64, r: 24, t: title ? 48 : 20, b: 52, ...part(layout, "margin") },
-    xaxis: { ...named(x), ...part(layout, "xaxis") },
-    yaxis: { ...named(y), ...part(layout, "yaxis") },
+    xaxis: { ...AXIS, ...named(x), ...part(layout, "xaxis") },
+    yaxis: { ...AXIS, ...named(y), ...part(layout, "yaxis") },
   };
+}
+
+/** A layout whose further axes (`xaxis2`, …) look like the first. */
+function axesOf(layout: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(layout).map(([name, value]) =>
+      /^[xy]axis\d+$/.test(name) ? [name, { ...AXIS, ...value as object }] : [name, value]
+    ),
+  );
 }
 
 /** Typed arrays as lists, numbers to six digits: the same picture in a smaller notebook. */

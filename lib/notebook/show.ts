@@ -37,7 +37,7 @@ async function table(records: Record<string, unknown>[]): Promise<Bundle> {
   );
   const html = (tag: string, texts: string[]) =>
     texts.map((text, i) =>
-      `<${tag} align="${isNumeric[i] ? "right" : "left"}">${escapeXml(text)}</${tag}>`
+      `<${tag} style="text-align: ${isNumeric[i] ? "right" : "left"}">${escapeXml(text)}</${tag}>`
     ).join("");
   const body = rows.map((row) => `<tr>${html("td", row)}</tr>`).join("");
   return {
@@ -51,7 +51,7 @@ async function table(records: Record<string, unknown>[]): Promise<Bundle> {
 /**
  * Shows a drawing of your own.
  *
- * @param svg a whole SVG document, with a viewBox or width and height
+ * @param svg a whole SVG document, with a viewBox or width and height; without a ground of its own it suits a dark page too
  * @param alt what it shows, in words, for those who cannot see it
  */
 export async function showSvg(svg: string, alt: string): Promise<void> {
@@ -106,9 +106,7 @@ function drawTokens(tokens: TokenView[]): string {
   });
   const height = y + LINE;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" ` +
-    `font-family="${MONOSPACE}" fill="#111"><rect width="100%" height="100%" fill="white"/>${
-      boxes.join("")
-    }</svg>`;
+    `font-family="${MONOSPACE}" fill="#111">${boxes.join("")}</svg>`;
 }
 
 function shade(weight: number, from: number, to: number): number {
