@@ -4,7 +4,8 @@ import { JSDOM } from "jsdom";
 import { PNG } from "pngjs";
 import * as tf from "@tensorflow/tfjs";
 import { format, formatNumber, formatTable } from "lib/notebook/format.ts";
-import { picture, toPng } from "lib/notebook/picture.ts";
+import { picture } from "lib/notebook/picture.ts";
+import { toPng } from "lib/notebook/png.ts";
 import { toSvg } from "lib/notebook/plotly.ts";
 
 Deno.test("numbers are short and honest", () => {

@@ -1,7 +1,8 @@
 /** Plots that show everywhere: live Plotly in VS Code, pictures in JupyterLab and on GitHub, words for everyone. */
 import { Tensor } from "@tensorflow/tfjs";
-import { display } from "./display.ts";
+import { display, isNotebook } from "./display.ts";
 import { formatNumber } from "./format.ts";
+import { notForPages } from "./machine.ts";
 import { FONT, picture } from "./picture.ts";
 import type { Figure } from "./plotly.ts";
 
@@ -47,8 +48,10 @@ export interface PlotOptions {
 export async function plot(traces: Trace[], options: PlotOptions = {}): Promise<void> {
   const data = traces.map((trace) => plain(trace) as Trace);
   const figure: Figure = { data, layout: layoutOf(options) };
-  const { toSvg } = await import("./plotly.ts"); // with all of Plotly: only where something is drawn
-  const drawn = await picture(await toSvg(figure), describe(data, options.title));
+  const words = describe(data, options.title);
+  if (!isNotebook) return await display({ "text/plain": words });
+  const { toSvg } = await notForPages<typeof import("./plotly.ts")>("plotly.ts");
+  const drawn = await picture(await toSvg(figure), words);
   await display({ "application/vnd.plotly.v1+json": figure, ...drawn }, { id: options.update });
 }
 

@@ -1,5 +1,5 @@
 /** What a cell shows: values, tables, coloured tokens, drawings. Await every call, at the end of the cell. */
-import { type Bundle, display } from "./display.ts";
+import { type Bundle, display, isNotebook } from "./display.ts";
 import { format, formatNumber, formatTable, isRecord } from "./format.ts";
 import { escapeXml, MONOSPACE, picture } from "./picture.ts";
 
@@ -55,7 +55,12 @@ async function table(records: Record<string, unknown>[]): Promise<Bundle> {
  * @param alt what it shows, in words, for those who cannot see it
  */
 export async function showSvg(svg: string, alt: string): Promise<void> {
-  await display(await picture(svg, alt));
+  await display(await drawing(svg, alt));
+}
+
+/** Outside a notebook nobody sees a picture: its words are enough. */
+async function drawing(svg: string, alt: string): Promise<Bundle> {
+  return isNotebook ? await picture(svg, alt) : { "text/plain": alt };
 }
 
 /** A token to show: its text, and what else is known of it. */
@@ -76,7 +81,7 @@ const WIDTH = 760;
 export async function showTokens(pieces: (string | TokenView)[]): Promise<void> {
   const tokens = pieces.map((piece) => typeof piece === "string" ? { text: piece } : piece);
   const plain = tokens.map(({ text }) => visible(text)).join("|");
-  await display(await picture(drawTokens(tokens), plain));
+  await display(await drawing(drawTokens(tokens), plain));
 }
 
 function visible(text: string): string {
