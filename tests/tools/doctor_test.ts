@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { denoVersion, TESTED_DENO } from "tools/doctor.ts";
+import { featuresOf } from "tools/doctor/engine.ts";
 import { runTool, withFolder } from "./kernel_support.ts";
 
 Deno.test("what is known of a version of Deno", () => {
@@ -8,11 +9,16 @@ Deno.test("what is known of a version of Deno", () => {
   for (const version of ["2.7.14", "2.8.0", "2.8.1"]) {
     assertStringIncludes(denoVersion(version).text, "nbclient");
   }
-  for (const version of ["2.7.13", "2.8.2", "2.9.5", "2.10.0", "3.0.0", "2.9.6-rc.1"]) {
+  for (const version of ["2.7.13", "2.8.4", "2.9.5", "2.10.0", "3.0.0", "2.9.6-rc.1"]) {
     const { sign, text, cure } = denoVersion(version);
     assertEquals(sign, "!");
     assert(!text.includes("nbclient"), version);
     assertStringIncludes(cure!, TESTED_DENO);
+  }
+  for (const version of ["2.8.2", "2.8.3"]) {
+    const { sign, text, fatal } = denoVersion(version);
+    assertEquals([sign, fatal], ["✗", true]);
+    assertStringIncludes(text, `Deno ${version}: its kernel reports cells that fail as done`);
   }
 });
 
@@ -49,6 +55,18 @@ Deno.test("the doctor probes each backend and says what is missing, with a cure"
       "✗ the Jupyter kernel starts /gone/deno, which is gone",
     );
   });
+});
+
+Deno.test("the doctor names the features of an adapter that it has and lacks", () => {
+  assertEquals(
+    featuresOf(new Set(["timestamp-query", "texture-compression-bc"])),
+    "has timestamp-query, lacks shader-f16, subgroups",
+  );
+  assertEquals(
+    featuresOf(new Set(["shader-f16", "subgroups", "timestamp-query"])),
+    "has shader-f16, subgroups, timestamp-query",
+  );
+  assertEquals(featuresOf(new Set()), "lacks shader-f16, subgroups, timestamp-query");
 });
 
 Deno.test("a backend that is none stops the doctor", async () => {
