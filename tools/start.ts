@@ -98,7 +98,7 @@ async function examine(): Promise<BackendChoice | undefined> {
   console.log(lines.join("\n") + "\n");
   if (fatal.length === 0) return backend;
   console.error(
-    `✗ not started: results would be wrong.\n${fatal.map((one) => `  ${one}`).join("\n")}`,
+    `✗ not started:\n${fatal.map((one) => `  ${one}`).join("\n")}`,
   );
 }
 

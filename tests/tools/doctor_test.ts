@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { join } from "node:path";
 import { brokenDeno, TESTED_DENO } from "tools/deno-version.ts";
 import { denoVersion } from "tools/doctor.ts";
+import { featuresOf } from "tools/doctor/engine.ts";
 import { runTool, withFolder } from "./kernel_support.ts";
 
 Deno.test("what is known of a version of Deno", () => {
@@ -69,6 +70,18 @@ Deno.test("the doctor probes each backend and says what is missing, with a cure"
       "✗ the Jupyter kernel starts /gone/deno, which is gone",
     );
   });
+});
+
+Deno.test("the doctor names the features of an adapter that it has and lacks", () => {
+  assertEquals(
+    featuresOf(new Set(["timestamp-query", "texture-compression-bc"])),
+    "has timestamp-query, lacks shader-f16, subgroups",
+  );
+  assertEquals(
+    featuresOf(new Set(["shader-f16", "subgroups", "timestamp-query"])),
+    "has shader-f16, subgroups, timestamp-query",
+  );
+  assertEquals(featuresOf(new Set()), "lacks shader-f16, subgroups, timestamp-query");
 });
 
 Deno.test("a backend that is none stops the doctor", async () => {
