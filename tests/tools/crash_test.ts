@@ -6,11 +6,10 @@ import { loadCheckpoint, saveCheckpoint } from "lib/train.ts";
 import { CharacterTokenizer } from "lib/tokenizer.ts";
 import { GPT } from "lib/transformer.ts";
 import { Random } from "lib/engine/random.ts";
-import { testIf } from "../optional.ts";
+import { NO_SIGNALS, testIf } from "../optional.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 const KILLS = 50;
-const NOT_UNIX = Deno.build.os === "windows" ? "Windows ends programs otherwise" : "";
 
 await tf.setBackend("cpu");
 
@@ -67,7 +66,7 @@ async function killedAfter(command: Deno.Command, milliseconds: number): Promise
 }
 
 testIf(
-  NOT_UNIX,
+  NO_SIGNALS,
   `killed ${KILLS} times while it saves, there is always a whole checkpoint`,
   () =>
     inFolder(async (parent) => {
@@ -93,7 +92,7 @@ testIf(
 );
 
 testIf(
-  NOT_UNIX,
+  NO_SIGNALS,
   "a full disk ends the save with a reason; what was there stays",
   () =>
     inFolder(async (parent) => {
@@ -112,7 +111,7 @@ testIf(
 );
 
 testIf(
-  NOT_UNIX,
+  NO_SIGNALS,
   "a folder that may not be written is named",
   () =>
     inFolder(async (parent) => {

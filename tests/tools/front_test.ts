@@ -4,8 +4,7 @@ import { dirname, join } from "node:path";
 import { type Answer, type Client, installInto, KernelProgram, texts } from "./client.ts";
 import { ZmtpSocket } from "tools/jupyter/zmtp.ts";
 import { endsWithin, withFolder } from "./kernel_support.ts";
-
-const isUnix = Deno.build.os !== "windows";
+import { NO_SIGNALS, testIf } from "../optional.ts";
 
 /** Installs the kernel into a folder of its own and opens it for one test. */
 async function withKernel(
@@ -133,10 +132,10 @@ Deno.test("what is not a cell passes through: names, completeness, completions, 
   });
 });
 
-Deno.test({
-  name: "Stop keeps the kernel, and a cell that does not listen is told so",
-  ignore: !isUnix,
-  fn: async () => {
+testIf(
+  NO_SIGNALS,
+  "Stop keeps the kernel, and a cell that does not listen is told so",
+  async () => {
     await withKernel(async (client, program) => {
       await client.run("var kept = 1;");
       const stopIn = (ms: number) => setTimeout(() => program.child.kill("SIGINT"), ms);
@@ -157,7 +156,7 @@ Deno.test({
       assertEquals(texts(await client.run("kept")), ["1"]);
     });
   },
-});
+);
 
 Deno.test("a kernel that computes for ever can be ended; nothing of it stays", async () => {
   await withKernel(async (client, program) => {
