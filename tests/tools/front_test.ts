@@ -66,10 +66,12 @@ Deno.test("an error that no cell throws is shown, and the kernel goes on", async
   await withKernel(async (client) => {
     const lost = await client.run(`Promise.reject(new RangeError("lost")); 1`);
     assertStringIncludes(texts(lost).join(""), "Uncaught RangeError: lost");
-    await client.run(`setTimeout(() => { throw new Error("from a timer"); }, 10);`);
+    const timer = `setTimeout(() => { throw new Error("from a timer"); }, 10); 0`;
+    const set = await client.run(timer);
     const next = await client.run(`await new Promise((r) => setTimeout(r, 200)); "on"`);
-    assertStringIncludes(texts(next).join(""), "Uncaught Error: from a timer");
-    assert(!texts(next).join("").includes("ext:"), "a trace of the kernel's own");
+    const both = [...texts(set), ...texts(next)].join(""); // a slow machine is still at the first
+    assertStringIncludes(both, "Uncaught Error: from a timer");
+    assert(!both.includes("ext:"), "a trace of the kernel's own");
     assertEquals(texts(next).at(-1), '"on"');
   });
 });
