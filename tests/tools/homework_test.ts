@@ -19,7 +19,8 @@ import {
   stub,
 } from "tools/homework/exercises.ts";
 import { feedbackPage } from "tools/homework/feedback.ts";
-import { findSubmissions, type Grade, grade } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, grade } from "tools/homework/grade.ts";
 import { HIDDEN_FAILS } from "tools/homework/judge.ts";
 import { declaredNames, freeNames } from "tools/homework/names.ts";
 import { release, withoutSolutionText } from "tools/homework/release.ts";
