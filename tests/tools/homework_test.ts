@@ -397,13 +397,13 @@ Deno.test("grade: flat folders, learners' folders and nbgrader's", async () => {
       ".hidden/x.ipynb",
     ]
       .forEach(put);
-    const { found, ignored } = findSubmissions(folder);
+    const { found, leftOut } = findSubmissions(folder);
     assertEquals(found.map(({ student, expected }) => [student, expected]), [
       ["ada", undefined],
       ["bob", "03-attention"],
       ["eve", "03-attention"],
     ]);
-    assertEquals(ignored, ["notes.txt"]);
+    assertEquals(leftOut.map(({ file }) => file), [".hidden", "notes.txt"]);
     return Promise.resolve();
   });
 });
