@@ -69,8 +69,8 @@ function isSplit(mime: string): boolean {
   return mime.startsWith("text/") || ["application/javascript", "image/svg+xml"].includes(mime);
 }
 
-const LINE_END = "\\r\\n|[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]";
-const LINE = new RegExp(`(?:(?!${LINE_END})[^])*(?:${LINE_END})|[^]+$`, "g");
+const LINE_ENDS = "\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029";
+const LINE = new RegExp(`[^${LINE_ENDS}]*(?:\\r\\n|[${LINE_ENDS}])|[^${LINE_ENDS}]+$`, "g");
 
 /** Python's `splitlines(True)`: more characters end a line there than in JavaScript. */
 function lines(text: string | string[]): string[] {

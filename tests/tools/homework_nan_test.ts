@@ -1,7 +1,7 @@
 /** NaN is nobody's right answer: each check, as learners see it and whole, says so. */
 import { assert, assertEquals } from "@std/assert";
 import { basename } from "node:path";
-import { judge, type Result } from "tools/homework/judge.ts";
+import { judge, planner, type Result } from "tools/homework/judge.ts";
 import { readMaster } from "tools/homework/program.ts";
 import { listChapters, type Notebook, readNotebook } from "tools/notebook.ts";
 import { FIELDS, type Spoilt, spoiltSource } from "../homework/nan.ts";
@@ -25,7 +25,8 @@ function spoiltNotebook(notebook: Notebook, spoilt: Spoilt): Notebook {
 async function results(file: string, spoilt: Spoilt, withHidden: boolean): Promise<Result[]> {
   const notebook = readNotebook(file);
   const master = readMaster(file, basename(file, ".ipynb"), notebook);
-  const all = await judge(master, spoiltNotebook(notebook, spoilt), { withHidden });
+  const plan = planner(master, spoiltNotebook(notebook, spoilt));
+  const all = await judge(master.exercises, plan, { withHidden });
   const left = spoilt === "rest" ? [...WORDS, ...ONE_NUMBER] : WORDS;
   return all.filter(({ exercise }) => !left.includes(exercise));
 }

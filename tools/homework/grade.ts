@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import { UsageError } from "../cli.ts";
 import { listChapters, type Notebook, readNotebook, ROOT } from "../notebook.ts";
 import { duration, LiveLine } from "../terminal.ts";
+import { Analyst } from "./analyst.ts";
 import { oneLine } from "./clean.ts";
 import { findSubmissions, type LeftOut, type Submission } from "./folder.ts";
 import { judge, type Result, tampering } from "./judge.ts";
@@ -102,10 +103,15 @@ export async function gradeAll(
   const grades: Grade[] = [];
   let next = 0;
   const worker = async () => {
-    while (next < submissions.length) {
-      const at = next++;
-      grades[at] = await gradeOne(submissions[at], { masters, assigned, limits, root });
-      onDone(at, grades[at]);
+    const analyst = new Analyst(root);
+    try {
+      while (next < submissions.length) {
+        const at = next++;
+        grades[at] = await gradeOne(submissions[at], { masters, assigned, limits, root, analyst });
+        onDone(at, grades[at]);
+      }
+    } finally {
+      analyst.close();
     }
   };
   const jobs = Math.min(submissions.length, options.jobs ?? navigator.hardwareConcurrency);
@@ -125,6 +131,7 @@ interface Setting {
   assigned: string[];
   limits: Limits;
   root: string;
+  analyst: Analyst;
 }
 
 async function gradeOne(submission: Submission, setting: Setting): Promise<Grade> {
@@ -135,7 +142,8 @@ async function gradeOne(submission: Submission, setting: Setting): Promise<Grade
     const learner = readSubmission(submission.path);
     const master = wanted(submission, learner, setting);
     const options = { withHidden: true, limits: setting.limits, root: setting.root };
-    const exercises = await judge(master, learner, options);
+    const plan = setting.analyst.open(master.name, learner);
+    const exercises = await judge(master.exercises, plan, options);
     return { ...summed(submission, master, exercises), notes: tampering(master, learner) };
   } catch (error) {
     const master = masters.find(({ name }) => name === fallback)!;
