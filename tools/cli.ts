@@ -95,13 +95,28 @@ export function distance(a: string, b: string): number {
   return row[b.length];
 }
 
-/** Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook with 1. */
+function diskCure(error: unknown): string | undefined {
+  return DISK_CURES[(error as { code?: string }).code ?? ""];
+}
+
+/** What to do about a disk that takes nothing, by the error's code. */
+const DISK_CURES: Record<string, string> = {
+  EROFS: "copy the project into a folder of your own",
+  EACCES: "copy the project into a folder of your own, or have its owner run this",
+  ENOSPC: "the disk is full: deno task doctor says how much is free",
+};
+
+/**
+ * Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook or a disk that takes nothing
+ * with 1.
+ */
 export async function runProgram(usage: string, main: () => Promise<number>): Promise<never> {
   try {
     Deno.exit(await main());
   } catch (error) {
     if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`);
     else if (error instanceof NotebookError) console.error(error.message);
+    else if (diskCure(error)) console.error(`${(error as Error).message}\n→ ${diskCure(error)}`);
     else throw error;
     Deno.exit(error instanceof UsageError ? 2 : 1);
   }

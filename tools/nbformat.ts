@@ -69,12 +69,16 @@ function isSplit(mime: string): boolean {
   return mime.startsWith("text/") || ["application/javascript", "image/svg+xml"].includes(mime);
 }
 
-const LINE_ENDS = "\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029";
-const LINE = new RegExp(`[^${LINE_ENDS}]*(?:\\r\\n|[${LINE_ENDS}])|[^${LINE_ENDS}]+$`, "g");
+// deno-lint-ignore no-control-regex
+const LINE_END = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;
 
 /** Python's `splitlines(True)`: more characters end a line there than in JavaScript. */
 function lines(text: string | string[]): string[] {
-  return typeof text === "string" ? text.match(LINE) ?? [] : text;
+  if (typeof text !== "string") return text;
+  // Not by one pattern for whole lines: a line of 50 MB is too long for its stack.
+  const ends = Array.from(text.matchAll(LINE_END), (end) => end.index + end[0].length);
+  const starts = [0, ...ends];
+  return starts.map((start, i) => text.slice(start, starts[i + 1])).filter((line) => line !== "");
 }
 
 /** Python's `json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)`. */

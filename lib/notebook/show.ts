@@ -2,6 +2,7 @@
 import { type Bundle, display, isNotebook } from "./display.ts";
 import { format, formatNumber, formatTable, isRecord } from "./format.ts";
 import { escapeXml, MONOSPACE, picture } from "./picture.ts";
+import "./stop.ts"; // every chapter imports this module first: from here on Stop does not end its kernel
 
 /**
  * Shows values beneath the cell: text as it is, numbers and tensors laid out, a list of records as a table, an object as one
