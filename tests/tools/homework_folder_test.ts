@@ -1,8 +1,9 @@
 /** Folders as strangers make them, through the whole grader: links, pipes, names, sizes, a run that is stopped. */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { basename, join } from "node:path";
 import { type Grade, grade } from "tools/homework/grade.ts";
 import { learnerNotebook } from "tools/homework/release.ts";
+import { readSubmission, SubmissionError } from "tools/homework/submission.ts";
 import { findChapter, formatNotebook, readNotebook, ROOT } from "tools/notebook.ts";
 import { printed } from "./book.ts";
 
@@ -146,16 +147,56 @@ Deno.test("files that are no notebooks are complained about in words that quote 
   using course = new Course();
   for (const [name, content] of UNUSUAL) course.put(`${name}.ipynb`, content);
   const large = course.put("large.ipynb", "x");
-  Deno.truncateSync(large, 100 * 2 ** 20);
+  Deno.truncateSync(large, 100 * 2 ** 20 + 1);
   course.put("empty folder.ipynb/notes.txt", "");
   course.put("unpacked.ipynb/03-attention.ipynb", stubs);
   course.put("UPPER.IPYNB", solved);
   await course.grade();
   for (const [name, , says] of UNUSUAL) assertMatch(course.problem(`${name}.ipynb`), says, name);
-  assertMatch(course.problem("large.ipynb"), /has 100 MB; 25 MB are allowed/);
+  assertMatch(course.problem("large.ipynb"), /has 101 MB; 100 MB are allowed/);
   assertEquals(course.grades.get("unpacked.ipynb/03-attention.ipynb")?.student, "unpacked");
   assertEquals(course.grades.get("UPPER.IPYNB")?.points, 8);
   assert(!course.everything.includes("SECRETLINE"));
+});
+
+Deno.test("a file that the system does not give is said in words, without its place", async () => {
+  using course = new Course();
+  const refusals = [[join(course.in, "gone.ipynb"), "it is gone"], [
+    join(course.in, `${"x".repeat(300)}.ipynb`),
+    "ENAMETOOLONG",
+  ]];
+  if (Deno.uid() !== 0) { // the superuser reads everything
+    const locked = course.put("locked.ipynb", solved);
+    Deno.chmodSync(locked, 0);
+    refusals.push([locked, "reading it is not permitted"]);
+  }
+  for (const [path, why] of refusals) {
+    const { message } = assertThrows(() => readSubmission(path), SubmissionError);
+    assertEquals(message, `the file cannot be read: ${why}.`);
+  }
+  await course.grade();
+});
+
+Deno.test("a solution that became text, or is gone, is told to learner and teacher", async () => {
+  using course = new Course();
+  const isMask = ({ id }: { id: string }) => id === "causal-mask";
+  for (const type of ["markdown", "raw"]) {
+    const cells = book.cells.map((cell) => isMask(cell) ? { ...cell, cell_type: type } : cell);
+    course.put(`${type}.ipynb`, JSON.stringify({ ...book, cells }));
+  }
+  const cells = book.cells.filter((cell) => !isMask(cell));
+  course.put("without.ipynb", JSON.stringify({ ...book, cells }));
+  await course.grade();
+  for (const name of ["markdown", "raw", "without"]) {
+    const { points, notes, exercises } = course.grades.get(`${name}.ipynb`)!;
+    assertEquals(points, 6);
+    assertEquals(notes.length, 1);
+    assertMatch(notes[0], name === "without" ? /is missing/ : /is text, not code any more/);
+    assertMatch(exercises[0].diagnosis!, /"causal-mask" cannot be used/);
+    assertStringIncludes(course.terminal, notes[0]);
+    const row = csvRows(course.csv).find(([student]) => student === name)!;
+    assertEquals(row.at(-1), notes[0]);
+  }
 });
 
 Deno.test({

@@ -5,7 +5,7 @@ import { oneLine } from "./clean.ts";
 import { isCutOff, lineOfFault, refuseLargeJson } from "./json.ts";
 
 /** Files above this are not opened; a chapter with all its pictures has 2 MB. */
-export const MAX_FILE_BYTES: number = 25 * 2 ** 20;
+export const MAX_FILE_BYTES: number = 100 * 2 ** 20;
 
 /** Cells; the book's longest chapter has 160. */
 const MAX_CELLS = 2000;
