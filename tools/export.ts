@@ -13,6 +13,7 @@ import type { Declaration } from "./export/declarations.ts";
 import { specifierOf } from "./export/imports.ts";
 import { isEdited, isHeadEdited, moduleText, readModule, sealed } from "./export/module.ts";
 import { staleNames } from "./export/session.ts";
+import { readManifest } from "./homework/manifest.ts";
 import { carryBack, writeSources } from "./export/update.ts";
 import {
   findChapter,
@@ -239,9 +240,10 @@ export async function updateOne(chapter: Chapter, root = ROOT): Promise<Exported
   return { path, state: "updated", chapter: update.chapter, cells: [...update.sources.keys()] };
 }
 
-/** Modules in lib which say that they come from a chapter, and which no chapter exports. */
+/** Modules in lib which say that they come from a chapter, which no chapter exports, and which were not handed out without it. */
 export function orphans(chapters: Chapter[], root = ROOT): string[] {
   const lib = join(root, "lib");
+  const released = readManifest(root)?.files ?? {};
   const exported = new Set(chapters.map(({ module }) => `${module}.ts`));
   let entries: Deno.DirEntry[] = [];
   try {
@@ -250,7 +252,7 @@ export function orphans(chapters: Chapter[], root = ROOT): string[] {
   return entries.filter(({ isFile, name }) => isFile && name.endsWith(".ts") && !exported.has(name))
     .filter(({ name }) => readModule(Deno.readTextFileSync(join(lib, name)))).map(({ name }) =>
       `lib/${name}`
-    ).sort();
+    ).filter((path) => !(path in released)).sort();
 }
 
 /**
