@@ -116,7 +116,7 @@ const DIRECTIVES: [what: string, text: string, cell: string, problem: string][] 
   ["python's", chapter("#| export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
   ["without a bar", chapter("// export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
   ["upper-case", chapter("//| Export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
-  ["indented", chapter(" //| export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
+  ["indented", chapter(" //| export\nconst a = 1;"), "one", "a blank stands before the directive"],
   ["unknown", chapter("//| hide\nconst a = 1;"), "one", 'unknown directive "//| hide"'],
   [
     "misspelt default_exp",
