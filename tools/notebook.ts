@@ -149,11 +149,19 @@ function jsonProblem(text: string, message: string): string {
   if (/^(<{7}|>{7}) /m.test(text)) {
     return "holds both sides of a git merge: take one (git checkout --ours or --theirs), or merge with nbdime";
   }
-  const at = /at position (\d+)/.exec(message)?.[1];
-  const line = at && text.slice(0, Number(at)).split("\n").length;
-  const place = line ? `stops being JSON in line ${line}` : "ends in the middle";
-  return `${place}: it was not written whole. Take back an older version (git restore, or the folder ` +
+  return `not valid JSON: ${
+    whereNot(text, message)
+  }. Take back an older version (git restore, or the folder ` +
     ".ipynb_checkpoints beside it), or save it again from where it is still open";
+}
+
+/** From V8's message, which names a position for some errors only. */
+function whereNot(text: string, message: string): string {
+  const at = /at position (\d+)/.exec(message)?.[1];
+  const isCut = /end of JSON|Unterminated/.test(message) || Number(at) >= text.trimEnd().length;
+  if (isCut) return "it ends in the middle";
+  const line = text.slice(0, Number(at)).split("\n").length;
+  return at ? `line ${line} is the first that is not` : "something else stands in it";
 }
 
 function versionProblem(raw: { nbformat?: unknown; nbformat_minor?: unknown } | null): string {
