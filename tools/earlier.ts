@@ -139,6 +139,6 @@ async function staleness(module: string, owner: string, root: string): Promise<s
     ];
   } catch (error) {
     if (!(error instanceof NotebookError)) throw error;
-    return [`${path} is of an earlier day: ${error.message}`];
+    return [`${path} may be out of date, for its chapter cannot be exported: ${error.message}`];
   }
 }

@@ -89,7 +89,7 @@ Deno.test("a module whose chapter cannot be exported is told with what is wrong 
   const { stale: [first] } = await look(book, "02-verbs");
   assertStringIncludes(
     first,
-    'lib/words.ts is of an earlier day: 01-words.ipynb, cell "count": line 4, column 9',
+    'lib/words.ts may be out of date, for its chapter cannot be exported: 01-words.ipynb, cell "count": line 4, column 9',
   );
 });
 
