@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: 0465630f, from notebooks/05-train.ipynb
+// export: 37151852, from notebooks/05-train.ipynb
 
 import { findFolder, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
@@ -24,6 +24,7 @@ import { Parameters } from "lib/engine/parameters.ts";
 import { GPT, type GPTConfig, loadWeights, parameterShapes } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 import { replaceLostDevice } from "lib/engine/backend.ts";
+import { listenForStop } from "lib/notebook/stop.ts";
 
 // cell: token-pack 49947010
 /** Token ids, packed. */
@@ -1254,21 +1255,6 @@ async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
   const values = Array.from(await together.data());
   tf.dispose([together, ...scalars]);
   return values;
-}
-
-// cell: stop-button 5218eae3
-/** The Stop button of Jupyter, and Ctrl-C: both are the signal SIGINT. */
-function listenForStop(): { readonly pressed: boolean; release(): void } {
-  if (typeof Deno === "undefined") return { pressed: false, release: () => {} }; // a browser has no signals
-  let pressed = false;
-  const onStop = () => void (pressed = true);
-  Deno.addSignalListener("SIGINT", onStop);
-  return {
-    get pressed() {
-      return pressed;
-    },
-    release: () => Deno.removeSignalListener("SIGINT", onStop),
-  };
 }
 
 // cell: continue 81ebc692

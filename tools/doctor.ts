@@ -4,9 +4,10 @@ import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { BackendChoice } from "lib/engine/backend.ts";
 import { readFlags, runProgram } from "./cli.ts";
+import { brokenDeno, TESTED_DENO } from "./deno-version.ts";
 import { missingFolders, missingPackages, unwritable } from "./doctor/checkout.ts";
 import type { Finding } from "./doctor/finding.ts";
-import { installedKernel, kernelFolder } from "./install-kernel.ts";
+import { installedKernel, isCurrentKernel, kernelFolder } from "./install-kernel.ts";
 import { runtimeFolder } from "./jupyter/process.ts";
 import { ROOT } from "./notebook.ts";
 
@@ -16,9 +17,6 @@ Says what works here. ✓ works, ! works with a catch, ✗ does not work; after 
 Exit code 1 if nothing would run, or results would be wrong.
 
   --quick   look only for what lets nothing run; if there is nothing, say nothing`;
-
-/** The Deno that the book was written and tested with. */
-export const TESTED_DENO = "2.9.6";
 
 const GIGABYTE = 1e9;
 const NEEDED_DISK = 2 * GIGABYTE;
@@ -73,6 +71,8 @@ async function examineEngine(): Promise<Examined> {
 /** What is known of a version of Deno. */
 export function denoVersion(version: string): Finding {
   const cure = `npx -y deno@${TESTED_DENO} task start`;
+  const broken = brokenDeno(version);
+  if (broken) return { sign: "✗", text: broken, cure, fatal: true };
   const [major, minor, patch] = version.split(/[.+-]/).map(Number);
   const order = major * 1e6 + minor * 1e3 + patch;
   if (version === TESTED_DENO) {
@@ -81,11 +81,6 @@ export function denoVersion(version: string): Finding {
       text:
         `Deno ${version}: tested. Its kernel sends outputs after "idle"; chapters and runner wait for them`,
     };
-  }
-  if (order === 2_008_002 || order === 2_008_003) {
-    const text =
-      `Deno ${version}: its kernel reports cells that fail as done (denoland/deno#35290)`;
-    return { sign: "✗", text, cure, fatal: true };
   }
   if (order >= 2_007_014 && order <= 2_008_001) {
     const text =
@@ -112,8 +107,10 @@ async function kernelSpec(): Promise<Finding> {
   if (program?.includes("/") && !existsSync(program)) {
     return { sign: "✗", text: `the Jupyter kernel starts ${program}, which is gone`, cure };
   }
-  if (!spec.env?.NO_COLOR) {
-    return { sign: "!", text: "the Jupyter kernel saves colours as control characters", cure };
+  if (!await isCurrentKernel()) {
+    const text = "the Jupyter kernel is another program's, or an earlier version's: " +
+      "it may lose outputs, say nothing of syntax errors, and end when Stop is pressed";
+    return { sign: "!", text, cure };
   }
   return { sign: "✓", text: `Jupyter kernel installed: ${kernelFolder()}` };
 }

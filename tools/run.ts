@@ -9,6 +9,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { buildFolder } from "lib/data/paths.ts";
 import { chapterFiles, oneOf, positive, readFlags, runProgram } from "./cli.ts";
 import { lookBack } from "./earlier.ts";
+import { refuseBrokenDeno } from "./deno-version.ts";
 import { executeNotebook, type Execution } from "./jupyter/execute.ts";
 import type { CellProblem } from "./jupyter/explain.ts";
 import { withoutFolders } from "./jupyter/portable.ts";
@@ -128,6 +129,7 @@ async function main(): Promise<number> {
     help: { type: "boolean" },
   });
   if (values.help) return console.log(USAGE), 0;
+  refuseBrokenDeno();
   const files = positionals.length ? chapterFiles(positionals) : listChapters();
   const signal = stopOnInterrupt();
   const options: RunOptions = {

@@ -3,6 +3,7 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import { UsageError } from "../cli.ts";
 import { listChapters, type Notebook, readNotebook, ROOT, writeWhole } from "../notebook.ts";
 import { duration, LiveLine } from "../terminal.ts";
+import { Analyst } from "./analyst.ts";
 import { feedbackPage } from "./feedback.ts";
 import { judge, type Result, tampering } from "./judge.ts";
 import { type Master, readMaster } from "./program.ts";
@@ -97,11 +98,13 @@ export async function gradeAll(
   const grades: Grade[] = [];
   let next = 0;
   const worker = async () => {
+    const analyst = new Analyst(root);
     while (next < submissions.length) {
       const at = next++;
-      grades[at] = await gradeOne(submissions[at], { masters, assigned, limits, root });
+      grades[at] = await gradeOne(submissions[at], { masters, assigned, limits, root, analyst });
       onDone();
     }
+    analyst.close();
   };
   const jobs = Math.min(submissions.length, options.jobs ?? navigator.hardwareConcurrency);
   await Promise.all(Array.from({ length: jobs }, worker));
@@ -113,6 +116,7 @@ interface Setting {
   assigned: string[];
   limits: Limits;
   root: string;
+  analyst: Analyst;
 }
 
 async function gradeOne(submission: Submission, setting: Setting): Promise<Grade> {
@@ -123,7 +127,8 @@ async function gradeOne(submission: Submission, setting: Setting): Promise<Grade
     const learner = readSubmission(submission.path);
     const master = wanted(submission, learner, setting);
     const options = { withHidden: true, limits: setting.limits, root: setting.root };
-    const exercises = await judge(master, learner, options);
+    const plan = setting.analyst.open(master.name, learner);
+    const exercises = await judge(master.exercises, plan, options);
     return { ...summed(submission, master, exercises), notes: tampering(master, learner) };
   } catch (error) {
     if (error instanceof SandboxError) throw error;

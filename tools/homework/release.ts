@@ -221,6 +221,7 @@ const PROGRAMS = [
   "tools/export.ts",
   "tools/run.ts",
   "tools/install-kernel.ts",
+  "tools/jupyter/front.ts", // which it copies into the kernel's folder
 ];
 
 /** What every folder gets, apart from chapters and their modules. */
