@@ -60,7 +60,8 @@ export function positive(flag: string, value: string): number {
  * @throws UsageError naming the nearest and all that there are
  */
 export function chapterFiles(names: string[], folder = NOTEBOOKS): string[] {
-  return names.flatMap((name) => name.split(",")).filter(Boolean).map((name) => {
+  const parts = (name: string) => name.endsWith(".ipynb") ? [name] : name.split(",");
+  return names.flatMap(parts).filter(Boolean).map((name) => {
     try {
       const file = findChapter(name, folder);
       if (!existsSync(file)) throw new Error(`no file ${file}`);
@@ -106,6 +107,13 @@ const DISK_CURES: Record<string, string> = {
   ENOSPC: "the disk is full: deno task doctor says how much is free",
 };
 
+/** What to tell of an error that is no fault of the program's; undefined if it is one. */
+export function sentenceOf(error: unknown): string | undefined {
+  if (error instanceof UsageError || error instanceof NotebookError) return error.message;
+  const cure = diskCure(error);
+  return cure && `${(error as Error).message}\n→ ${cure}`;
+}
+
 /**
  * Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook or a disk that takes nothing
  * with 1.
@@ -114,10 +122,10 @@ export async function runProgram(usage: string, main: () => Promise<number>): Pr
   try {
     Deno.exit(await main());
   } catch (error) {
-    if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`);
-    else if (error instanceof NotebookError) console.error(error.message);
-    else if (diskCure(error)) console.error(`${(error as Error).message}\n→ ${diskCure(error)}`);
-    else throw error;
-    Deno.exit(error instanceof UsageError ? 2 : 1);
+    const sentence = sentenceOf(error);
+    if (sentence === undefined) throw error;
+    const isUsage = error instanceof UsageError;
+    console.error(isUsage ? `${sentence}\n\n${usage}` : sentence);
+    Deno.exit(isUsage ? 2 : 1);
   }
 }

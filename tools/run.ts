@@ -8,6 +8,7 @@
 import { basename, dirname, join, resolve } from "node:path";
 import { buildFolder } from "lib/data/paths.ts";
 import { chapterFiles, oneOf, positive, readFlags, runProgram } from "./cli.ts";
+import { lookBack } from "./earlier.ts";
 import { refuseBrokenDeno } from "./deno-version.ts";
 import { executeNotebook, type Execution } from "./jupyter/execute.ts";
 import type { CellProblem } from "./jupyter/explain.ts";
@@ -50,6 +51,7 @@ export async function runChapter(
   live = new LiveLine(),
 ): Promise<Execution> {
   const name = basename(file, ".ipynb");
+  for (const line of (await lookBack(file)).stale) live.print(`! ${name}  ${line}`);
   const start = performance.now();
   let where = "";
   let progress = "";
