@@ -866,7 +866,7 @@ class WordEncoder {
   }
 }
 
-// cell: tokenizer 24fbc4d7
+// cell: tokenizer 40640797
 /**
  * Byte-level byte pair encoding (Sennrich et al. 2016; Radford et al. 2019).
  *
@@ -890,7 +890,7 @@ export class Tokenizer extends TokenizerBase {
     const specials = Array.from(parts.specialTokens, ([name, id]) => specialToken(name, id));
     this.#added = parts.file?.added ?? new AddedTokens(specials);
     this.#addedNames = new Map(
-      this.#added.tokens.map(({ id, content }) => [id, binaryOf(content)]),
+      this.#added.tokens.map((token) => [token.id, binaryOf(this.#added.textOf(token))]),
     );
     this.vocabSize = Math.max(parts.tokens.length - 1, ...this.#addedNames.keys()) + 1;
   }

@@ -75,23 +75,23 @@ export type Part = string | AddedToken;
 
 /** Finds added tokens. */
 export class AddedTokens {
-  readonly #passes: { byContent: Map<string, AddedToken>; pattern: RegExp }[];
+  readonly #passes: { byText: Map<string, AddedToken>; pattern: RegExp }[];
 
   /** @param normalize what the normalizer makes of a text; nothing unless given */
   constructor(
     readonly tokens: readonly AddedToken[],
     readonly normalize: (text: string) => string = (text) => text,
   ) {
-    const raw = tokens.filter(({ normalized }) => !normalized).map((
-      token,
-    ) => [token.content, token]);
-    const late = tokens.filter(({ normalized }) => normalized).map((
-      token,
-    ) => [normalize(token.content), token]);
-    this.#passes = [raw, late].map((entries) => {
-      const byContent = new Map(entries as [string, AddedToken][]);
-      return { byContent, pattern: anyOf([...byContent.keys()]) };
+    this.#passes = [false, true].map((late) => {
+      const found = tokens.filter(({ normalized }) => normalized === late);
+      const byText = new Map(found.map((token) => [this.textOf(token), token]));
+      return { byText, pattern: anyOf([...byText.keys()]) };
     });
+  }
+
+  /** The text that a token is. */
+  textOf({ content, normalized }: AddedToken): string {
+    return normalized ? this.normalize(content) : content;
   }
 
   /**
@@ -127,13 +127,13 @@ function anyOf(texts: string[]): RegExp {
 /** After `find_matches` of https://github.com/huggingface/tokenizers/blob/main/tokenizers/src/tokenizer/added_vocabulary.rs */
 function findIn(
   text: string,
-  { byContent, pattern }: { byContent: Map<string, AddedToken>; pattern: RegExp },
+  { byText, pattern }: { byText: Map<string, AddedToken>; pattern: RegExp },
   isRead: (special: string) => boolean,
 ): Part[] {
   const parts: Part[] = [];
   let end = 0;
   for (const { 0: content, index } of text.matchAll(pattern)) {
-    const token = byContent.get(content)!, after = index + content.length;
+    const token = byText.get(content)!, after = index + content.length;
     if (token.special && !isRead(token.content)) continue;
     if (token.single_word && touchesWord(text, index, after)) continue;
     const start = token.lstrip ? Math.max(end, blanksBefore(text, index)) : index;
