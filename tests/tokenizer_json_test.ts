@@ -1,59 +1,24 @@
 /** Files, patterns and steps of Hugging Face's tokenizers: ours cut, number and read as theirs, or refuse by name. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { readPreTokenizer } from "lib/data/pre-tokenizer.ts";
-import { findPattern, oniguruma, translatePattern } from "lib/data/regex.ts";
-import { PATTERNS, splitWords, Tokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
-import theirs from "./fixtures/tokenizer-json.json" with { type: "json" };
+import { oniguruma, translatePattern } from "lib/data/regex.ts";
+import { PATTERNS, splitWords, Tokenizer } from "lib/tokenizer.ts";
+import fixture from "./fixtures/tokenizer-json.json" with { type: "json" };
+import { compareFile, comparePattern, compareStep, NOT_OURS, type Theirs } from "./tokenizers.ts";
 
-type Fields = Record<string, unknown>;
+const theirs = fixture as unknown as Theirs;
 
-/** What of theirs is not ours, and the word that the refusal must have. Everything else must be the same. */
-const NOT_OURS: Record<string, string> = {
-  "added: id out of turn": "gives it 290",
-  "added: other id than the vocabulary's": "added token",
-  "added: twice": "twice",
-  "normalizer StripAccents": "StripAccents",
-  "normalizer Prepend": "Prepend",
-  "pre_tokenizer prefix space": "add_prefix_space",
-  "pre_tokenizer Metaspace": "Metaspace",
-  "pre_tokenizer after ByteLevel": "ByteLevel",
-  "pre_tokenizer none": "pre_tokenizer",
-  "decoder none": "decoder",
-  "decoder Fuse": "decoder",
-  "model dropout=0.5": "dropout",
-};
-const NO_PATTERN = [
-  "(?i)é|ss",
-  "\\X",
-  "\\K",
-  "\\G.",
-  "\\y",
-  "(?<n>a)\\k<n>",
-  "(\\w)\\1",
-  "\\p{Word}+",
-]
-  .concat(["(?i:st)", "(?~|ab)", "(?i:ss|fi)", "(?{x})"]);
+for (const one of theirs.patterns) {
+  const name = `pattern ${one.pattern}: cuts as Oniguruma does, or is refused`;
+  Deno.test(name, () => comparePattern(theirs, one));
+}
 
-for (
-  const { pattern, words, error } of theirs.patterns as {
-    pattern: string;
-    words?: string[][];
-    error?: string;
-  }[]
-) {
-  Deno.test(`pattern ${pattern}: cuts as Oniguruma does, or is refused`, () => {
-    if (error !== undefined || NO_PATTERN.includes(pattern)) {
-      assertStringIncludes(
-        assertThrows(() => translatePattern(pattern), SyntaxError).message,
-        JSON.stringify(pattern),
-      );
-      assertThrows(() => findPattern(pattern), SyntaxError);
-      return;
-    }
-    for (const [i, text] of theirs.texts.entries()) {
-      assertEquals(splitWords(text, pattern), words![i], JSON.stringify(text));
-    }
-  });
+for (const one of theirs.steps) {
+  Deno.test(`step ${JSON.stringify(one.step)} cuts as theirs`, () => compareStep(theirs, one));
+}
+
+for (const one of theirs.files) {
+  const name = `file "${one.name}": ids, texts and the file itself as theirs, or refused`;
+  Deno.test(name, () => compareFile(theirs, one));
 }
 
 Deno.test("a pattern that cannot be translated is refused naming the construct", () => {
@@ -102,73 +67,8 @@ Deno.test("Rust's patterns as Oniguruma's: ends of texts, and repetitions that g
   }
 });
 
-for (const { step, words } of theirs.steps as { step: Fields; words: string[][] }[]) {
-  Deno.test(`step ${JSON.stringify(step)} cuts as theirs`, () => {
-    const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
-    const { cut } = readPreTokenizer(
-      { type: "Sequence", pretokenizers: [step, bytes] },
-      PATTERNS.gpt2,
-    );
-    for (const [i, text] of theirs.texts.entries()) {
-      assertEquals(text === "" ? [] : cut(text), words[i], JSON.stringify(text));
-    }
-  });
-}
-
-interface Case {
-  name: string;
-  file: Fields;
-  error?: string;
-  texts: string[];
-  ids: number[][];
-  with_special?: number[][];
-  decoded: string[];
-  ordinary?: number[][];
-}
-
-/** A fixture's file, of which only what differs from the plain one is written down. */
-function whole({ file }: Case): Fields {
-  const model = { ...theirs.plain.model, ...file.model as Fields };
-  return structuredClone({ ...theirs.plain, ...file, model });
-}
-
-for (const one of theirs.files as unknown as Case[]) {
-  Deno.test(`file "${one.name}": ids, texts and the file itself as theirs, or refused`, () => {
-    const { name, texts, ids, decoded } = one;
-    const file = whole(one), refusal = one.error === undefined ? NOT_OURS[name] : "";
-    if (refusal !== undefined) {
-      const error = assertThrows(() => Tokenizer.fromJSON(file), TokenizerFormatError);
-      assertStringIncludes(error.message, refusal);
-      return;
-    }
-    for (
-      const tokenizer of [
-        Tokenizer.fromJSON(file),
-        Tokenizer.fromJSON(JSON.parse(JSON.stringify(Tokenizer.fromJSON(file)))),
-      ]
-    ) {
-      const all = { allowedSpecial: "all" } as const;
-      for (const [i, text] of texts.entries()) {
-        const where = JSON.stringify(text);
-        assertEquals(tokenizer.encode(text, all), ids[i], where);
-        assertEquals(
-          tokenizer.encode(text, { ...all, addSpecialTokens: true }),
-          (one.with_special ?? ids)[i],
-          where,
-        );
-        assertEquals(tokenizer.encodeOrdinary(text), (one.ordinary ?? ids)[i], where);
-        assertEquals(tokenizer.decode(ids[i]), decoded[i], where);
-      }
-    }
-    const { model: { merges, ...model }, ...frame } = Tokenizer.fromJSON(file).toJSON();
-    const { merges: _pairs, ...given } = file.model as Fields & { merges: string[][] };
-    assertEquals({ ...frame, model }, { ...file, model: given } as unknown);
-    assertEquals(merges, _pairs.map((pair) => pair.join(" ")));
-  });
-}
-
 Deno.test("every file of theirs is either the same here or listed as not ours", () => {
-  const names = (theirs.files as unknown as Case[]).map(({ name }) => name);
+  const names = theirs.files.map(({ name }) => name);
   assertEquals(Object.keys(NOT_OURS).filter((name) => !names.includes(name)), []);
   assert(theirs.files.length - Object.keys(NOT_OURS).length > 40);
 });

@@ -51,7 +51,8 @@ export function tooLong(what: string): Error {
  * @throws Error saying what the bytes are instead
  */
 export function decodeText(bytes: Uint8Array, mayBePage = false): string {
-  const marked = { "255,254": "utf-16le", "254,255": "utf-16be" }[`${bytes.subarray(0, 2)}`];
+  const marked =
+    { "255,254": "utf-16le", "254,255": "utf-16be" }[Array.from(bytes.subarray(0, 2)).join()];
   const other = whatElse(bytes, mayBePage) ?? (marked ? undefined : utf16(bytes));
   if (other) throw new Error(`is ${other}`);
   try {
