@@ -6,9 +6,19 @@
  *
  * @module transformer
  */
-// export: 3171c7af, from notebooks/04-transformer.ipynb
+// export: 1a3ace41, from notebooks/04-transformer.ipynb
 
 import * as tf from "@tensorflow/tfjs";
+import {
+  completeSettings,
+  divisorOf,
+  flag,
+  number,
+  oneOf,
+  type Rule,
+  type Table,
+  whole,
+} from "lib/engine/settings.ts";
 import { operator } from "lib/engine/ops.ts";
 import { Parameters } from "lib/engine/parameters.ts";
 import {
@@ -142,87 +152,44 @@ export interface GPTConfig {
   position: "learned" | "rotary";
 }
 
-// cell: config-words 2c9b2697
-const quoted = (value: unknown) => typeof value === "string" ? `"${value}"` : String(value);
+// cell: config-table 5bdc8eae
+const size = whole(1, 2 ** 24); // more than any model has, and nothing overflows
 
-function divisors(n: number): string {
-  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0).join(", ");
+/** What each field may be, and what it is unless told. */
+const CONFIG: Table<GPTConfig> = {
+  vocabSize: [whole(2, 2 ** 24)], // has no default: it is the tokenizer's
+  blockSize: [size, 64],
+  nLayer: [size, 4],
+  nEmbd: [size, 128],
+  nHead: [({ nEmbd }) => divisorOf("nEmbd", nEmbd), 4],
+  nKVHead: [({ nHead }) => divisorOf("nHead", nHead), ({ nHead }) => nHead],
+  activation: [oneOf("gelu", "swiglu"), "gelu"],
+  nInner: [size, ({ nEmbd, activation }) => {
+    return activation === "swiglu" ? 8 * Math.ceil(nEmbd / 3) : 4 * nEmbd;
+  }],
+  dropout: [number("[0, 1)"), 0],
+  bias: [flag, false],
+  norm: [oneOf("layer", "rms"), "layer"],
+  position: [({ nEmbd, nHead }) => positionsFor(nEmbd / nHead), "learned"],
+};
+
+function positionsFor(headWidth: number): Rule {
+  if (headWidth % 2 === 0) return oneOf("learned", "rotary");
+  const { holds } = oneOf("learned");
+  return { allowed: `"learned" where a head has an odd width (${headWidth})`, holds };
 }
 
-// cell: config-checks 75cf483a
-function checkConfig(config: GPTConfig): void {
-  const need = (field: keyof GPTConfig, holds: boolean, allowed: string) => {
-    if (!holds) throw new RangeError(`${field} must be ${allowed}, got ${quoted(config[field])}`);
-  };
-  for (
-    const field of [
-      "vocabSize",
-      "blockSize",
-      "nLayer",
-      "nHead",
-      "nKVHead",
-      "nEmbd",
-      "nInner",
-    ] as const
-  ) {
-    need(
-      field,
-      Number.isInteger(config[field]) && config[field] >= 1,
-      "a whole number of at least 1",
-    );
-  }
-  const { nHead, nKVHead, nEmbd, dropout } = config;
-  need("nHead", nEmbd % nHead === 0, `a divisor of nEmbd ${nEmbd} (${divisors(nEmbd)})`);
-  need("nKVHead", nHead % nKVHead === 0, `a divisor of nHead ${nHead} (${divisors(nHead)})`);
-  need("dropout", dropout >= 0 && dropout < 1, "in [0, 1)");
-  need("bias", typeof config.bias === "boolean", "true or false");
-  need("norm", ["layer", "rms"].includes(config.norm), `"layer" or "rms"`);
-  need("activation", ["gelu", "swiglu"].includes(config.activation), `"gelu" or "swiglu"`);
-  need("position", ["learned", "rotary"].includes(config.position), `"learned" or "rotary"`);
-  const headWidth = nEmbd / nHead;
-  need(
-    "position",
-    config.position === "learned" || headWidth % 2 === 0,
-    `"learned" where a head has an odd width (${headWidth})`,
-  );
-}
-
-// cell: config-defaults 11946dcc
+// cell: config-defaults 1ac5b600
 /**
  * The whole config that a partial one means: what is missing is `nano`'s (4 layers, 4 heads, 128 wide, 64 tokens, no
  * bias, no dropout), nKVHead follows nHead, and nInner is 4 nEmbd (SwiGLU: 8/3 nEmbd, rounded up to a multiple of 8, since it
  * has three matrices instead of two).
  *
- * @throws RangeError naming the field, its value and what is allowed
+ * @throws RangeError naming the field, its value and what is allowed; or a field that there is not, and the nearest that there is
  * @example gptConfig({ ...PRESETS.nano, vocabSize: 65 }).nInner // 512
  */
 export function gptConfig(given: Partial<GPTConfig>): GPTConfig {
-  const nHead = given.nHead ?? 4;
-  const nEmbd = given.nEmbd ?? 128;
-  const nInner = given.activation === "swiglu" ? 8 * Math.ceil(nEmbd / 3) : 4 * nEmbd;
-  const config: GPTConfig = {
-    vocabSize: given.vocabSize!, // has no default: it is the tokenizer's
-    blockSize: 64,
-    nLayer: 4,
-    nHead,
-    nKVHead: nHead,
-    nEmbd,
-    nInner,
-    dropout: 0,
-    bias: false,
-    norm: "layer",
-    activation: "gelu",
-    position: "learned",
-  };
-  const known = Object.keys(config);
-  for (const [field, value] of Object.entries(given)) {
-    if (!known.includes(field)) {
-      throw new RangeError(`config has no field "${field}": there is ${known.join(", ")}`);
-    }
-    if (value !== undefined) Object.assign(config, { [field]: value });
-  }
-  checkConfig(config);
-  return config;
+  return completeSettings(given, CONFIG);
 }
 
 // cell: norm-kernel 59ffdfae
