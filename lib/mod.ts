@@ -23,6 +23,7 @@ export * from "./data/gguf.ts";
 export * from "./data/huggingface.ts";
 export * from "./data/paths.ts";
 export * from "./data/safetensors.ts";
+export * from "./data/weight-names.ts";
 export * from "./notebook/plot.ts";
 export * from "./notebook/progress.ts";
 export * from "./notebook/show.ts";

@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: 748f68bf, from notebooks/05-train.ipynb
+// export: 22e2465d, from notebooks/05-train.ipynb
 
 import { findFolder, placeOf, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
@@ -28,6 +28,7 @@ import { operator, verifyOperators } from "lib/engine/ops.ts";
 import {
   encodeSafetensors,
   type HostTensor,
+  namesOf,
   readSafetensors,
   requireWeights,
   SafetensorsError,
@@ -781,7 +782,7 @@ export interface Checkpoint extends CheckpointContents {
   step: number;
 }
 
-// cell: from-weights e3247c91
+// cell: from-weights c448a437
 /** Initial weights that are overwritten at once need no chance, and no time. */
 class Zeros extends Random {
   override normals(length: number): Float32Array {
@@ -799,7 +800,8 @@ class Zeros extends Random {
 export function gptFromWeights(config: GPTConfig, weights: Record<string, StoredTensor>): GPT {
   const { vocabSize, nEmbd, nLayer, nHead } = config;
   const table = "transformer.wte.weight";
-  const found = weights[table]?.shape ?? [];
+  const found = weights[table]?.shape;
+  if (!found) throw new SafetensorsError(`is missing; there is ${namesOf(weights)}`, table);
   if (`${found}` !== `${vocabSize},${nEmbd}`) {
     throw new SafetensorsError(`shape must be [${vocabSize},${nEmbd}], got [${found}]`, table);
   }

@@ -6,7 +6,7 @@
  *
  * @module transformer
  */
-// export: 1a3ace41, from notebooks/04-transformer.ipynb
+// export: fbe7cf2c, from notebooks/04-transformer.ipynb
 
 import * as tf from "@tensorflow/tfjs";
 import {
@@ -30,6 +30,7 @@ import {
 } from "lib/attention.ts";
 import { Random } from "lib/engine/random.ts";
 import { Embeddings } from "lib/embeddings.ts";
+import { gpt2Weights } from "lib/data/weight-names.ts";
 
 // cell: norm-width 08cab1b4
 function requireWidth(x: tf.Tensor, gain: tf.Tensor): void {
@@ -534,7 +535,7 @@ function normShapes(name: string, { nEmbd, bias, norm }: GPTConfig): Record<stri
   };
 }
 
-// cell: load-weights da92cace
+// cell: load-weights 10dca98d
 /** The values of one tensor, as a checkpoint file gives them. */
 export interface Weights {
   shape: number[];
@@ -542,20 +543,14 @@ export interface Weights {
 }
 
 /**
- * Puts the tensors of a checkpoint into a model, by name. Takes what nano-llm saves and what GPT-2's own files hold:
- * there the names may lack "transformer.", the mask is stored too (`attn.bias`), and so may be the tied `lm_head.weight`.
+ * Puts the tensors of a checkpoint into a model, by name. Takes what nano-llm saves and what files of GPT-2s hold, under any of the
+ * names that `gpt2Weights` knows.
  *
  * @throws RangeError listing names that are missing, unknown, or of another shape; the model is then unchanged
+ * @throws SafetensorsError if a tensor is there under two names, or lm_head.weight is not the token table
  */
 export function loadWeights(model: GPT, tensors: Record<string, Weights>): void {
-  const given = new Map(
-    Object.entries(tensors).filter(([name]) =>
-      !/(^|\.)attn\.(masked_)?bias$|^lm_head\.weight$/.test(name)
-    )
-      .map((
-        [name, value],
-      ) => [name.startsWith("transformer.") ? name : `transformer.${name}`, value]),
-  );
+  const given = new Map(Object.entries(gpt2Weights(tensors)));
   const problems = [...given.keys()].filter((name) => !model.parameters.has(name)).map((name) =>
     `${name} is unknown`
   );

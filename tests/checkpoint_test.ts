@@ -268,9 +268,9 @@ Deno.test("each part of a checkpoint that makes no sense is named", async () => 
       ["config.json", { ...config, nEmbd: 1e9 }, "shape must be"],
       ["config.json", { ...config, nHead: 1e9 }, "nHead must be at most nEmbd 8"],
       ["config.json", { ...config, nLayer: 1e9 }, "transformer.h.999999999.ln_1.weight"],
-      ["config.json", { ...config, nInner: 1e9 }, "mlp.c_fc.weight"],
-      ["config.json", { ...config, blockSize: 1e9 }, "transformer.wpe.weight"],
-      ["config.json", { ...config, more: 1 }, `no field "more"`],
+      ["config.json", { ...config, nInner: 1e6 }, "mlp.c_fc.weight"],
+      ["config.json", { ...config, blockSize: 1e6 }, "transformer.wpe.weight"],
+      ["config.json", { ...config, more: 1 }, `no setting "more"`],
       ["state.json", { ...state, step: -1 }, "step must be a whole number, got -1"],
       ["state.json", { ...state, optimizer: { ...optimizer, steps: 1.5 } }, "optimizer.steps"],
       [

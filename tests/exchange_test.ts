@@ -242,7 +242,7 @@ Deno.test("an index that lies is refused, and reads nothing outside its folder",
     const cases: [unknown, string][] = [
       [{ ...index.weight_map, [name]: "../../secret.safetensors" }, "files of the folder, got"],
       [{ ...index.weight_map, [name]: 3 }, "files of the folder, got 3"],
-      [{ ...index.weight_map, [name]: "model-00003-of-00002.safetensors" }, "cannot be read"],
+      [{ ...index.weight_map, [name]: "model-00003-of-00002.safetensors" }, "lacks model-00003-of-00002.safetensors, one of the 3 files"],
       [{ ...index.weight_map, more: Object.values(index.weight_map)[0] }, `tensor "more"`],
       [null, "weight_map of the index must be an object"],
     ];
