@@ -738,7 +738,7 @@ Deno.test("logProbabilities refuses a text without a guess to judge, and a strid
     await assertRejects(
       () => perplexity(model, bytes, "abc", { stride }),
       RangeError,
-      `[1, 1000], got ${stride}`,
+      `from 1 to 1000, got ${stride}`,
     );
   }
 });

@@ -60,7 +60,10 @@ export function readGPT2Config(json: unknown): GPT2Shape {
   const size = (field: string, fallback?: unknown) => sizeOf(config, field, fallback);
   const nEmbd = size("n_embd");
   const tied = config.tie_word_embeddings ?? true;
-  demand(typeof tied === "boolean", `tie_word_embeddings must be true or false, got ${quoted(tied)}`);
+  demand(
+    typeof tied === "boolean",
+    `tie_word_embeddings must be true or false, got ${quoted(tied)}`,
+  );
   return {
     vocabSize: size("vocab_size"),
     blockSize: size("n_positions", config.n_ctx),
@@ -74,7 +77,7 @@ export function readGPT2Config(json: unknown): GPT2Shape {
 }
 
 /** The names that other kinds of models have for GPT-2's sizes; transformers takes either. */
-const ALIASES: Record<string, string> = {
+const ALIASES: Record<string, string | undefined> = {
   n_embd: "hidden_size",
   n_head: "num_attention_heads",
   n_layer: "num_hidden_layers",
@@ -82,8 +85,8 @@ const ALIASES: Record<string, string> = {
 };
 
 function sizeOf(config: Fields, field: string, fallback: unknown): number {
-  const alias = ALIASES[field], [own, other] = [config[field], config[alias]];
-  const agree = (own ?? other) === (other ?? own);
+  const alias = ALIASES[field], own = config[field], other = alias && config[alias];
+  const agree = (own ?? other ?? 0) === (other ?? own ?? 0);
   demand(agree, `${field} is ${quoted(own)} and ${alias} is ${quoted(other)}: they mean the same`);
   const value = own ?? other ?? fallback;
   const isSize = Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MOST;
@@ -155,7 +158,10 @@ async function readShards(folder: string, json: unknown): Promise<Record<string,
     const isName = typeof file === "string" && /^[\w.-]+\.safetensors$/.test(file);
     demand(isName, `weight_map must name .safetensors files of the folder, got ${quoted(file)}`);
     const isThere = await exists(`${folder}/${file}`);
-    demand(isThere, `${folder} lacks ${file}, one of the ${files.length} files that the index lists`);
+    demand(
+      isThere,
+      `${folder} lacks ${file}, one of the ${files.length} files that the index lists`,
+    );
     for (
       const [name, tensor] of Object.entries((await readSafetensors(`${folder}/${file}`)).tensors)
     ) {

@@ -149,7 +149,9 @@ export function requireWeights(
 ): void {
   for (const [name, shape] of Object.entries(shapes)) {
     if (!Object.hasOwn(tensors, name)) {
-      const words = `is missing; it must have shape [${shape}]; there is ${namesOf(tensors, shapes)}`;
+      const words = `is missing; it must have shape [${shape}]; there is ${
+        namesOf(tensors, shapes)
+      }`;
       throw new SafetensorsError(words, name);
     }
   }

@@ -73,13 +73,17 @@ export function pair(range: string): Rule {
 export function divisorOf(name: string, n: number): Rule {
   return {
     get allowed() {
-      const all = Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
-      return `a divisor of ${name} ${n} (${all.slice(0, 30).join(", ")}${
-        all.length > 30 ? " …" : ""
-      })`;
+      const all = divisors(n), shown = all.slice(0, 30).join(", ");
+      return `a divisor of ${name} ${n} (${shown}${all.length > 30 ? " …" : ""})`;
     },
     holds: (value) => Number.isInteger(value) && value as number > 0 && n % (value as number) === 0,
   };
+}
+
+function divisors(n: number): number[] {
+  const small = Array.from({ length: Math.floor(Math.sqrt(n)) }, (_, i) => i + 1);
+  const found = small.filter((d) => n % d === 0);
+  return [...new Set([...found, ...found.map((d) => n / d)])].sort((a, b) => a - b);
 }
 
 /** One of some texts. */
