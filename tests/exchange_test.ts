@@ -392,7 +392,7 @@ Deno.test("an index that lies is refused, and reads nothing outside its folder",
       [{ ...index.weight_map, [name]: 3 }, "files of the folder, got 3"],
       [
         { ...index.weight_map, [name]: "model-00003-of-00002.safetensors" },
-        "lacks model-00003-of-00002.safetensors, one of the 3 files",
+        "lacks model-00003-of-00002.safetensors, one of the 2 files",
       ],
       [{ ...index.weight_map, more: Object.values(index.weight_map)[0] }, `tensor "more"`],
       [null, "weight_map of the index must be an object"],
