@@ -6,19 +6,10 @@
  *
  * @module sample
  */
-// export: 6b19a0b3, from notebooks/06-sample.ipynb
+// export: 21a25ca6, from notebooks/06-sample.ipynb
 
 import { Random } from "lib/engine/random.ts";
-import {
-  checkSettings,
-  flag,
-  having,
-  integer,
-  number,
-  requireSetting,
-  type Rules,
-  whole,
-} from "lib/engine/settings.ts";
+import { checkSettings, requireSetting, type Rules, setting } from "lib/engine/settings.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { LayerCache, ModelCache } from "lib/attention.ts";
 import { verifyOperators } from "lib/engine/ops.ts";
@@ -234,15 +225,15 @@ export interface SampleTokenOptions extends SamplingOptions {
   random?: Random;
 }
 
-// cell: sampling-rules 602d4118
+// cell: sampling-rules e51ca931
 const SAMPLING_RULES: Rules<SampleTokenOptions> = {
-  temperature: number("[0, ∞)", "0 is greedy"),
-  topK: whole(1),
-  topP: number("(0, 1]"),
-  minP: number("[0, 1)"),
-  repetitionPenalty: number("(0, ∞)"),
-  previous: having(Symbol.iterator, "a list of ids"),
-  random: having("uniform", "a source of chance, such as new Random(1337)"),
+  temperature: setting.number("[0, ∞)", "0 is greedy"),
+  topK: setting.whole(1),
+  topP: setting.number("(0, 1]"),
+  minP: setting.number("[0, 1)"),
+  repetitionPenalty: setting.number("(0, ∞)"),
+  previous: setting.having(Symbol.iterator, "a list of ids"),
+  random: setting.having("uniform", "a source of chance, such as new Random(1337)"),
 };
 
 // cell: next-token-candidates 06dc5e15
@@ -335,7 +326,7 @@ class LayerKeysAndValues implements LayerCache {
   }
 }
 
-// cell: kv-cache-model adbf32ab
+// cell: kv-cache-model dc38c37e
 /**
  * What a model computed for the tokens so far and will need again: keys and values of every layer. Give it to
  * `forward` with the new tokens only. It takes 2 · nLayer · T · nKVHead · headWidth numbers of 4 bytes.
@@ -350,7 +341,7 @@ export class KVCache implements ModelCache {
    * @throws RangeError if nLayer is not a whole number of at least 1
    */
   constructor({ nLayer }: { nLayer: number }) {
-    requireSetting("nLayer", nLayer, whole(1, 2 ** 24));
+    requireSetting("nLayer", nLayer, setting.whole(1, 2 ** 24));
     this.#layers = Array.from({ length: nLayer }, () => new LayerKeysAndValues());
   }
 
@@ -504,17 +495,17 @@ export interface ScoredToken {
   logProbability: number;
 }
 
-// cell: generate dc18221e
+// cell: generate 9923cfe0
 const { previous: _previous, random: _random, ...choice } = SAMPLING_RULES;
 const GENERATE_RULES: Rules<GenerateOptions> = {
   ...choice,
-  maxTokens: whole(1),
+  maxTokens: setting.whole(1),
   stop: {
     allowed: "a list of texts, none empty",
     holds: (stop) => Array.isArray(stop) && stop.every((one) => typeof one === "string" && one),
   },
-  seed: integer,
-  useCache: flag,
+  seed: setting.integer,
+  useCache: setting.flag,
 };
 
 /**
@@ -599,7 +590,7 @@ function encodeFor(
   throw new RangeError(`each id must be an integer in [0, ${vocabSize}), got ${wrong}`);
 }
 
-// cell: log-probabilities bf9e8987
+// cell: log-probabilities c9b9db85
 /**
  * How likely the model found each token of a text, given those before it. The first token has none before it and is
  * left out. A text longer than blockSize is read in windows that overlap: each token but those at the very start has at
@@ -617,7 +608,7 @@ export async function logProbabilities(
   options: { stride?: number } = {},
 ): Promise<ScoredToken[]> {
   const { blockSize } = model.config;
-  checkSettings(options, { stride: whole(1, blockSize) });
+  checkSettings(options, { stride: setting.whole(1, blockSize) });
   const { stride = Math.ceil(blockSize / 2) } = options;
   const ids = encodeFor(model, tokenizer, text);
   if (ids.length < 2) {

@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: 22e2465d, from notebooks/05-train.ipynb
+// export: 13bdf049, from notebooks/05-train.ipynb
 
 import { findFolder, placeOf, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
@@ -14,15 +14,10 @@ import { Random, type RandomState } from "lib/engine/random.ts";
 import {
   checkSettings,
   completeSettings,
-  folderName,
-  having,
-  integer,
-  number,
-  pair,
   requireSetting,
   type Rules,
+  setting,
   type Table,
-  whole,
 } from "lib/engine/settings.ts";
 import { operator, verifyOperators } from "lib/engine/ops.ts";
 import {
@@ -34,7 +29,7 @@ import {
   SafetensorsError,
   type StoredTensor,
 } from "lib/data/safetensors.ts";
-import { Parameters } from "lib/engine/parameters.ts";
+import type { Parameters } from "lib/engine/parameters.ts";
 import { GPT, type GPTConfig, loadWeights, parameterShapes } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 import { makeRoom } from "lib/data/runs.ts";
@@ -131,7 +126,7 @@ export interface BatchSamplerOptions {
   random: Random;
 }
 
-// cell: batch-sampler 68f1bf93
+// cell: batch-sampler 284cd87e
 const MOST_ROWS = 2 ** 16; // of a batch; more is a slip of the hand, and would take all memory
 
 /** Draws batches from anywhere in a text, with replacement, as nanoGPT's `get_batch` does. */
@@ -143,8 +138,8 @@ export class BatchSampler {
    */
   constructor(readonly tokens: Tokens, readonly options: BatchSamplerOptions) {
     const { batchSize, blockSize } = options;
-    requireSetting("batchSize", batchSize, whole(1, MOST_ROWS));
-    requireSetting("blockSize", blockSize, whole(1));
+    requireSetting("batchSize", batchSize, setting.whole(1, MOST_ROWS));
+    requireSetting("blockSize", blockSize, setting.whole(1));
     if (tokens.length <= blockSize) {
       throw new RangeError(
         `a row of ${blockSize} tokens needs a text of at least ${
@@ -271,12 +266,12 @@ function adamWInPlace(
 
 const engineAdamW = operator("adamW", adamWInPlace);
 
-// cell: adamw-class f00f71b8
+// cell: adamw-class 1d04b8de
 /** What each option may be, and what it is unless told. */
 const ADAMW: Table<AdamWOptions> = {
-  betas: [pair("[0, 1)"), [0.9, 0.99]],
-  eps: [number("[1e-30, ∞)"), 1e-8], // not 0: a weight that never had a gradient moves by 0 / eps
-  weightDecay: [number("[0, ∞)"), 0.1],
+  betas: [setting.pair("[0, 1)"), [0.9, 0.99]],
+  eps: [setting.number("[1e-30, ∞)"), 1e-8], // not 0: a weight that never had a gradient moves by 0 / eps
+  weightDecay: [setting.number("[0, ∞)"), 0.1],
 };
 
 /** AdamW for all parameters of a model. Tensors with fewer than two axes (biases, gains) do not decay. */
@@ -306,8 +301,8 @@ export class AdamW {
    * @throws RangeError if the learning rate is not a finite number ≥ 0, or the limit of clip not a finite number > 0
    */
   step(gradients: Gradients, learningRate: number, clip?: Clipping): void {
-    requireSetting("learningRate", learningRate, number("[0, ∞)"));
-    if (clip) requireSetting("limit", clip.limit, number("(0, ∞)"));
+    requireSetting("learningRate", learningRate, setting.number("[0, ∞)"));
+    if (clip) requireSetting("limit", clip.limit, setting.number("(0, ∞)"));
     this.#steps++;
     for (const [name, weight] of this.parameters.entries()) {
       if (!gradients[name]) continue;
@@ -503,10 +498,10 @@ export interface EvaluateOptions {
   windows?: number;
 }
 
-// cell: evaluate ae828efb
+// cell: evaluate b9059d8b
 const EVALUATE_RULES: Rules<EvaluateOptions> = {
-  batchSize: whole(1, MOST_ROWS),
-  windows: whole(1),
+  batchSize: setting.whole(1, MOST_ROWS),
+  windows: setting.whole(1),
 };
 
 /**
@@ -543,9 +538,9 @@ export async function evaluate(
   return sum / count;
 }
 
-// cell: evaluate-parts 1737b5ff
+// cell: evaluate-parts 92fd3c75
 function requireText(name: string, tokens: Tokens, vocabSize: number): void {
-  requireSetting(name, tokens, having("subarray", "packed ids, as packTokens gives them"));
+  requireSetting(name, tokens, setting.having("subarray", "packed ids, as packTokens gives them"));
   if (tokens.length < 2) {
     throw new RangeError(`${name} must hold at least 2 tokens, got ${tokens.length}`);
   }
@@ -650,24 +645,24 @@ export interface TrainSettings {
   seed: number;
 }
 
-// cell: settings-check 73c89200
+// cell: settings-check 7fac35fb
 /** What each setting may be, and what it is unless told. */
 const TRAINING: Table<TrainSettings> = {
-  steps: [whole(1)],
-  batchSize: [whole(1, MOST_ROWS), 12],
-  blockSize: [whole(1)],
-  accumulate: [whole(1, MOST_ROWS), 1],
-  learningRate: [number("(0, ∞)"), 1e-3],
+  steps: [setting.whole(1)],
+  batchSize: [setting.whole(1, MOST_ROWS), 12],
+  blockSize: [setting.whole(1)],
+  accumulate: [setting.whole(1, MOST_ROWS), 1],
+  learningRate: [setting.number("(0, ∞)"), 1e-3],
   minLearningRate: [
-    ({ learningRate }) => number(`[0, ${learningRate}]`),
+    ({ learningRate }) => setting.number(`[0, ${learningRate}]`),
     ({ learningRate }) => learningRate / 10,
   ],
-  warmup: [({ steps }) => whole(0, steps - 1), ({ steps }) => Math.floor(steps / 20)],
+  warmup: [({ steps }) => setting.whole(0, steps - 1), ({ steps }) => Math.floor(steps / 20)],
   ...ADAMW,
-  clip: [number("[0, ∞)", "0 is off"), 1],
-  evaluateEvery: [whole(1), ({ steps }) => Math.max(1, Math.round(steps / 10))],
-  evaluateWindows: [whole(1), 100],
-  seed: [integer, 1337],
+  clip: [setting.number("[0, ∞)", "0 is off"), 1],
+  evaluateEvery: [setting.whole(1), ({ steps }) => Math.max(1, Math.round(steps / 10))],
+  evaluateWindows: [setting.whole(1), 100],
+  seed: [setting.integer, 1337],
 };
 
 /**
@@ -913,7 +908,7 @@ function requireWhole(numbers: Record<string, number>): void {
   }
 }
 
-// cell: train-step 0fe7a1b5
+// cell: train-step 801ab576
 /** What a step needs to know besides the model and the batches. */
 export interface StepOptions {
   learningRate: number;
@@ -965,8 +960,8 @@ export function trainStep(
   batches: Iterable<Batch>,
   { learningRate, clip, random }: StepOptions,
 ): { loss: tf.Scalar; norm: tf.Scalar } {
-  requireSetting("learningRate", learningRate, number("[0, ∞)"));
-  requireSetting("clip", clip, number("[0, ∞)", "0 is off"));
+  requireSetting("learningRate", learningRate, setting.number("[0, ∞)"));
+  requireSetting("clip", clip, setting.number("[0, ∞)", "0 is off"));
   return tf.tidy(() => {
     const { loss, gradients } = lossAndGradients(model, batches, random);
     const norm = engineNorm(gradients);
@@ -1025,18 +1020,18 @@ export interface RunOptions {
   onEvaluation?: (report: { step: number; loss: number }) => void | Promise<void>;
 }
 
-// cell: trainer-options d220a7fe
-const callable = having("call", "a function");
+// cell: trainer-options 587a860a
+const callable = setting.having("call", "a function");
 const RUN: Rules<RunOptions> = {
-  until: whole(0),
+  until: setting.whole(0),
   stop: callable,
   save: { allowed: "an object", holds: (save) => typeof save === "object" && save !== null },
   onStep: callable,
   onEvaluation: callable,
 };
 const SAVE: Table<Required<NonNullable<RunOptions["save"]>>> = {
-  folder: [folderName],
-  everySeconds: [number("[0, ∞]"), 60],
+  folder: [setting.folderName],
+  everySeconds: [setting.number("[0, ∞]"), 60],
 };
 
 /** What a trainer works with: model, texts, and settings as in `TrainSettings`. */
@@ -1052,7 +1047,7 @@ export interface TrainerOptions extends Partial<TrainSettings> {
   steps: number;
 }
 
-// cell: trainer c2c5973c
+// cell: trainer bde4ea2c
 /**
  * Trains a GPT. The same seed gives the same run, and so does a run in two halves with a checkpoint between.
  *
@@ -1076,13 +1071,13 @@ export class Trainer {
    */
   constructor(options: TrainerOptions) {
     const { model, train, validation, tokenizer: _tokenizer, optimizer, ...rest } = options;
-    requireSetting("model", model, having("forward", "a GPT"));
+    requireSetting("model", model, setting.having("forward", "a GPT"));
     const { vocabSize, blockSize: longest } = model.config;
     const { blockSize = longest, ...given } = rest;
     this.model = model;
     this.#options = options;
     this.settings = trainSettings({ blockSize, ...given });
-    requireSetting("blockSize", blockSize, whole(1, longest));
+    requireSetting("blockSize", blockSize, setting.whole(1, longest));
     requireText("train", train, vocabSize);
     if (validation !== undefined) requireText("validation", validation, vocabSize);
     const { learningRate: peak, minLearningRate: floor, warmup, steps } = this.settings;

@@ -6,19 +6,10 @@
  *
  * @module transformer
  */
-// export: fbe7cf2c, from notebooks/04-transformer.ipynb
+// export: 639f6418, from notebooks/04-transformer.ipynb
 
 import * as tf from "@tensorflow/tfjs";
-import {
-  completeSettings,
-  divisorOf,
-  flag,
-  number,
-  oneOf,
-  type Rule,
-  type Table,
-  whole,
-} from "lib/engine/settings.ts";
+import { completeSettings, type Rule, setting, type Table } from "lib/engine/settings.ts";
 import { operator } from "lib/engine/ops.ts";
 import { Parameters } from "lib/engine/parameters.ts";
 import {
@@ -153,30 +144,30 @@ export interface GPTConfig {
   position: "learned" | "rotary";
 }
 
-// cell: config-table 5bdc8eae
-const size = whole(1, 2 ** 24); // more than any model has, and nothing overflows
+// cell: config-table 3d25e807
+const anySize = setting.whole(1, 2 ** 24); // more than any model has, and nothing overflows
 
 /** What each field may be, and what it is unless told. */
 const CONFIG: Table<GPTConfig> = {
-  vocabSize: [whole(2, 2 ** 24)], // has no default: it is the tokenizer's
-  blockSize: [size, 64],
-  nLayer: [size, 4],
-  nEmbd: [size, 128],
-  nHead: [({ nEmbd }) => divisorOf("nEmbd", nEmbd), 4],
-  nKVHead: [({ nHead }) => divisorOf("nHead", nHead), ({ nHead }) => nHead],
-  activation: [oneOf("gelu", "swiglu"), "gelu"],
-  nInner: [size, ({ nEmbd, activation }) => {
+  vocabSize: [setting.whole(2, 2 ** 24)], // has no default: it is the tokenizer's
+  blockSize: [anySize, 64],
+  nLayer: [anySize, 4],
+  nEmbd: [anySize, 128],
+  nHead: [({ nEmbd }) => setting.divisorOf("nEmbd", nEmbd), 4],
+  nKVHead: [({ nHead }) => setting.divisorOf("nHead", nHead), ({ nHead }) => nHead],
+  activation: [setting.oneOf("gelu", "swiglu"), "gelu"],
+  nInner: [anySize, ({ nEmbd, activation }) => {
     return activation === "swiglu" ? 8 * Math.ceil(nEmbd / 3) : 4 * nEmbd;
   }],
-  dropout: [number("[0, 1)"), 0],
-  bias: [flag, false],
-  norm: [oneOf("layer", "rms"), "layer"],
+  dropout: [setting.number("[0, 1)"), 0],
+  bias: [setting.flag, false],
+  norm: [setting.oneOf("layer", "rms"), "layer"],
   position: [({ nEmbd, nHead }) => positionsFor(nEmbd / nHead), "learned"],
 };
 
 function positionsFor(headWidth: number): Rule {
-  if (headWidth % 2 === 0) return oneOf("learned", "rotary");
-  const { holds } = oneOf("learned");
+  if (headWidth % 2 === 0) return setting.oneOf("learned", "rotary");
+  const { holds } = setting.oneOf("learned");
   return { allowed: `"learned" where a head has an odd width (${headWidth})`, holds };
 }
 

@@ -22,7 +22,7 @@ export type Table<T> = {
 };
 
 /** A whole number of at least `least`, and at most `most`. */
-export function whole(least: number, most = Infinity): Rule {
+function whole(least: number, most = Infinity): Rule {
   return {
     allowed: most === Infinity
       ? `a whole number of at least ${least}`
@@ -36,7 +36,7 @@ function isBetween(value: number, least: number, most: number): boolean {
 }
 
 /** Any whole number that JavaScript can tell from its neighbours. */
-export const integer: Rule = { allowed: "an integer", holds: Number.isSafeInteger };
+const integer: Rule = { allowed: "an integer", holds: Number.isSafeInteger };
 
 /**
  * A number in a range, in the notation of mathematics.
@@ -44,7 +44,7 @@ export const integer: Rule = { allowed: "an integer", holds: Number.isSafeIntege
  * @param range for example "[0, 1)", or "(0, ∞)", which wants a finite number
  * @param hint what is worth knowing about a value
  */
-export function number(range: string, hint?: string): Rule {
+function number(range: string, hint?: string): Rule {
   const [low, high] = range.slice(1, -1).split(", ").map((end) =>
     Number(end.replace("∞", "1e999"))
   );
@@ -60,7 +60,7 @@ export function number(range: string, hint?: string): Rule {
 }
 
 /** Two numbers in a range. */
-export function pair(range: string): Rule {
+function pair(range: string): Rule {
   const { holds } = number(range);
   return {
     allowed: `two numbers in ${range}`,
@@ -70,7 +70,7 @@ export function pair(range: string): Rule {
 }
 
 /** A divisor of another setting. */
-export function divisorOf(name: string, n: number): Rule {
+function divisorOf(name: string, n: number): Rule {
   return {
     get allowed() {
       const all = divisors(n), shown = all.slice(0, 30).join(", ");
@@ -87,7 +87,7 @@ function divisors(n: number): number[] {
 }
 
 /** One of some texts. */
-export function oneOf(...texts: string[]): Rule {
+function oneOf(...texts: string[]): Rule {
   return {
     allowed: texts.map(quoted).join(" or "),
     holds: (value) => texts.includes(value as string),
@@ -95,23 +95,36 @@ export function oneOf(...texts: string[]): Rule {
 }
 
 /** true or false. */
-export const flag: Rule = {
+const flag: Rule = {
   allowed: "true or false",
   holds: (value) => typeof value === "boolean",
 };
 
 /** A path, or a file URL. */
-export const folderName: Rule = {
+const folderName: Rule = {
   allowed: "the name of a folder",
   holds: (value) => value instanceof URL || (typeof value === "string" && value !== ""),
 };
 
 /** Something that can do something: a source of chance has the method `uniform`. */
-export function having(method: PropertyKey, allowed: string): Rule {
+function having(method: PropertyKey, allowed: string): Rule {
   const can = (value: unknown) =>
     typeof (value as Record<PropertyKey, unknown>)[method] === "function";
   return { allowed, holds: (value) => value !== null && value !== undefined && can(value) };
 }
+
+/** What there is to choose from for a table: `setting.whole(1)`, `setting.number("[0, 1)")`. */
+export const setting = {
+  whole,
+  integer,
+  number,
+  pair,
+  divisorOf,
+  oneOf,
+  flag,
+  folderName,
+  having,
+};
 
 /**
  * Checks the settings that are given; any may be left out.
