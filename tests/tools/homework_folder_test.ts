@@ -114,6 +114,7 @@ Deno.test("links are refused in words, and nothing of what they lead to is shown
 const UNUSUAL: [name: string, content: string | Uint8Array, says: RegExp][] = [
   ["empty", "", /is empty/],
   ["binary", Uint8Array.of(0xff, 0xfe, 0x7b, 0, 0x7d, 0), /not UTF-8/],
+  ["zip", Uint8Array.of(0x50, 0x4b, 3, 4, 0xff, 0xfe, 0), /is a zip archive/],
   ["secret", "PASSWORD=SECRETLINE\n", /not valid JSON, line 1\.$/],
   ["nearly", '{"cells": [\n {"source": "a"},\n SECRETLINE\n]}', /not valid JSON, line 3\.$/],
   ["key", "-----BEGIN SECRETLINE-----", /not valid JSON, line 1\.$/],
@@ -259,6 +260,7 @@ Deno.test("whatever learners are called, nothing is forged and nothing is lost",
   course.put("x\u001b[31m\nzz-forged  8 of 8.txt", "");
   await course.grade();
   const count = NAMES.length + 1;
+  // deno-lint-ignore no-control-regex
   const harmful = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\u200b]/;
   await t.step("one line each on the terminal", () => {
     assert(!harmful.test(course.terminal), course.terminal);
