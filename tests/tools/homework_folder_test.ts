@@ -259,6 +259,7 @@ Deno.test("whatever learners are called, nothing is forged and nothing is lost",
   course.put("x\u001b[31m\nzz-forged  8 of 8.txt", "");
   await course.grade();
   const count = NAMES.length + 1;
+  // deno-lint-ignore no-control-regex
   const harmful = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\u200b]/;
   await t.step("one line each on the terminal", () => {
     assert(!harmful.test(course.terminal), course.terminal);

@@ -91,6 +91,7 @@ function textOf(bytes: Uint8Array): string {
 const OTHERS: [RegExp, string][] = [
   [/^\s*<(!doctype|html)/i, "it is a web page: download the file itself"],
   [/^version https:\/\/git-lfs/, "it is a pointer of Git LFS, not the file: run git lfs pull"],
+  // deno-lint-ignore no-control-regex
   [/^PK\u0003\u0004/, "it is a zip archive: unpack it"],
   [/^%PDF/, "it is a PDF"],
   [/^[<=>]{7}/m, "it has marks of a Git merge (<<<<<<<): resolve them"],
