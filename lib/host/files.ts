@@ -38,6 +38,13 @@ export async function isFile(place: string): Promise<boolean> {
   return await stat(place).then((info) => info.isFile(), () => false);
 }
 
+/** Whether there is a folder; behind an address there are only files. */
+export async function isFolder(place: string): Promise<boolean> {
+  if (isAddress(place)) return false;
+  const { stat } = await import("node:fs/promises");
+  return await stat(place).then((info) => info.isDirectory(), () => false);
+}
+
 /** Whether a place is an address, and not on a disk. */
 export function isAddress(place: string): boolean {
   return /^https?:\/\//i.test(place);
