@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import { taskCommand } from "lib/engine/environment.ts";
 import { show } from "lib/notebook/show.ts";
 import { chapterFiles } from "./cli.ts";
 import { type Chapter, codeCells, readChapter } from "./export/chapter.ts";
@@ -112,9 +113,7 @@ function missingIn(
   root: string,
 ): string | undefined {
   const path = join(root, "lib", `${module}.ts`);
-  const chapter = basename(owner, ".ipynb");
-  const cure = `run the last cell of ${chapter} (or: deno task export ${chapter.slice(0, 2)}), ` +
-    "then restart this kernel";
+  const cure = `${howToExport(basename(owner, ".ipynb"))}, then restart this kernel`;
   if (!existsSync(path)) return `lib/${module}.ts is not there: ${cure}`;
   const text = Deno.readTextFileSync(path);
   const exported = new Set(
@@ -125,6 +124,10 @@ function missingIn(
   return lost.length ? `lib/${module}.ts has no ${lost.join(", ")}: ${cure}` : undefined;
 }
 
+function howToExport(chapter: string): string {
+  return `run the last cell of ${chapter} (or: ${taskCommand(`export ${chapter.slice(0, 2)}`)})`;
+}
+
 async function staleness(module: string, owner: string, root: string): Promise<string[]> {
   const path = `lib/${module}.ts`;
   const chapter = basename(owner, ".ipynb");
@@ -132,10 +135,8 @@ async function staleness(module: string, owner: string, root: string): Promise<s
     const text = await moduleText(readChapter(owner, readNotebook(owner)) as Chapter, root);
     if (text === Deno.readTextFileSync(join(root, path)).replaceAll("\r\n", "\n")) return [];
     return [
-      `${path} is not what ${chapter}.ipynb exports now: this chapter uses what stands in ${path}. To bring it up to date, ` +
-      `run the last cell of ${chapter} (or: deno task export ${
-        chapter.slice(0, 2)
-      }), then restart this kernel.`,
+      `${path} is not what ${chapter}.ipynb exports now: this chapter uses what stands in ${path}. ` +
+      `To bring it up to date, ${howToExport(chapter)}, then restart this kernel.`,
     ];
   } catch (error) {
     if (!(error instanceof NotebookError)) throw error;

@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { taskCommand } from "lib/engine/environment.ts";
 import { formatNotebook, type Notebook } from "./nbformat.ts";
 
 export { formatNotebook };
@@ -96,7 +97,9 @@ export function findChapter(name: string, folder = NOTEBOOKS): string {
 export function readNotebook(file: string): Notebook {
   const text = readWhole(file);
   if (!text.startsWith("\uFEFF")) return parseNotebook(text, file);
-  const cure = isChapterName(file) ? '"deno task fmt" takes it away' : "save it without one";
+  const cure = isChapterName(file)
+    ? `"${taskCommand("fmt")}" takes it away`
+    : "save it without one";
   throw new NotebookError(file, `begins with a byte order mark, which Jupyter refuses: ${cure}`);
 }
 
