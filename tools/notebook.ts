@@ -54,6 +54,7 @@ export function listChapters(folder = NOTEBOOKS): string[] {
 
 /** Paths of all notebooks in a folder, in order. */
 export function listNotebooks(folder = NOTEBOOKS): string[] {
+  if (!existsSync(folder)) return [];
   return [...Deno.readDirSync(folder)]
     .filter((entry) => entry.isFile && entry.name.endsWith(".ipynb"))
     .map((entry) => join(folder, entry.name)).sort();
@@ -109,11 +110,25 @@ export function readNotebook(file: string): Notebook {
  * @throws NotebookError if it is not UTF-8, as every notebook is: nothing in it is replaced in silence
  */
 export function readWhole(file: string): string {
-  const bytes = Deno.readFileSync(file);
+  const bytes = readBytes(file);
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw new NotebookError(file, "is not UTF-8, as a notebook must be: save it again as UTF-8");
+  }
+}
+
+/**
+ * The bytes of a file.
+ *
+ * @throws NotebookError if it cannot be read: it is not there, is a folder, or belongs to somebody else
+ */
+export function readBytes(file: string): Uint8Array {
+  try {
+    return Deno.readFileSync(file);
+  } catch (error) {
+    const why = (error as Error).message.replace(/ \(os error.*$/, "");
+    throw new NotebookError(file, `cannot be read: ${why}`);
   }
 }
 

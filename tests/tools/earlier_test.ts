@@ -95,6 +95,14 @@ Deno.test("a module whose chapter cannot be exported is told with what is wrong 
   );
 });
 
+Deno.test("a module whose chapter is no notebook any more is told, too", async () => {
+  using book = await threeChapters();
+  book.write("notebooks/01-words.ipynb", book.read("notebooks/01-words.ipynb").slice(0, 200));
+  const { stale: [first] } = await look(book, "03-nouns");
+  assertStringIncludes(first, "lib/words.ts may be out of date");
+  assertStringIncludes(first, "01-words.ipynb: not valid JSON: it ends in the middle");
+});
+
 for (const file of listChapters()) {
   const name = basename(file, ".ipynb");
   const cells = codeCells(file, readNotebook(file));
