@@ -18,3 +18,6 @@ export function testIf(
 
 /** For tests on the graphics card: its device and tfjs's engine outlive one test. */
 export const SHARED_DEVICE = { sanitizeOps: false, sanitizeResources: false };
+
+/** Why no program can be stopped, or ended at any moment, by a signal. */
+export const NO_SIGNALS = Deno.build.os === "windows" ? "Windows has no signals" : "";

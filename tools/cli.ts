@@ -1,6 +1,6 @@
 /** What the command-line programs share: flags that are checked, and how to say that one is wrong. */
 import { existsSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { findChapter, listChapters, NotebookError, NOTEBOOKS } from "./notebook.ts";
 
@@ -43,15 +43,54 @@ export function oneOf<T extends string>(what: string, value: string, allowed: re
   return found;
 }
 
+/** As many seconds as a timer can wait, about, and more of anything else than makes sense. */
+const MOST = 1_000_000;
+
 /**
- * A positive number from a flag.
+ * A number above 0, and at most a million, from a flag.
  *
  * @throws UsageError naming the flag and the value
  */
 export function positive(flag: string, value: string): number {
-  const number = Number(value);
-  if (!(number > 0)) throw new UsageError(`${flag} must be a number above 0, got "${value}"`);
+  return checked(flag, value, `a number above 0 and at most ${MOST}`, (number) => {
+    return number > 0 && number <= MOST;
+  });
+}
+
+/**
+ * A whole number of at least `least`, and at most a million, from a flag.
+ *
+ * @throws UsageError naming the flag and the value
+ */
+export function count(flag: string, value: string, least = 1): number {
+  return checked(flag, value, `a whole number from ${least} to ${MOST}`, (number) => {
+    return Number.isInteger(number) && number >= least && number <= MOST;
+  });
+}
+
+function checked(
+  flag: string,
+  value: string,
+  allowed: string,
+  holds: (number: number) => boolean,
+): number {
+  const number = value.trim() === "" ? NaN : Number(value);
+  if (!holds(number)) throw new UsageError(`${flag} must be ${allowed}, got "${value}"`);
   return number;
+}
+
+/**
+ * A folder from a flag, from the root of the disk.
+ *
+ * @throws UsageError naming the flag, if the folder has no name, or is relative and the current folder is gone
+ */
+export function folder(flag: string, value: string): string {
+  if (value.trim() === "") throw new UsageError(`${flag} must be a folder, got "${value}"`);
+  try {
+    return resolve(value);
+  } catch {
+    throw new UsageError(`${flag} ${value}: the current folder is gone; go to another one`);
+  }
 }
 
 /**

@@ -5,9 +5,9 @@
  *     deno task run 03 05           these
  *     deno task run 03 --write      put the outputs into the committed notebook, too
  */
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { buildFolder } from "lib/data/paths.ts";
-import { chapterFiles, oneOf, positive, readFlags, runProgram } from "./cli.ts";
+import { chapterFiles, folder, oneOf, positive, readFlags, runProgram } from "./cli.ts";
 import { lookBack } from "./earlier.ts";
 import { refuseBrokenDeno } from "./deno-version.ts";
 import { executeNotebook, type Execution } from "./jupyter/execute.ts";
@@ -133,10 +133,12 @@ async function main(): Promise<number> {
   const files = positionals.length ? chapterFiles(positionals) : listChapters();
   const signal = stopOnInterrupt();
   const options: RunOptions = {
-    out: values.out ? resolve(values.out) : join(buildFolder(), "notebooks"),
+    out: values.out !== undefined ? folder("--out", values.out) : join(buildFolder(), "notebooks"),
     write: values.write,
     env: values.profile ? { NANO_LLM_PROFILE: oneOf("--profile", values.profile, PROFILES) } : {},
-    timeoutSeconds: values.timeout ? positive("--timeout", values.timeout) : undefined,
+    timeoutSeconds: values.timeout === undefined
+      ? undefined
+      : positive("--timeout", values.timeout),
     signal,
   };
   let failed = 0;

@@ -234,7 +234,7 @@ async function main(): Promise<number> {
   if (values.help) return console.log(USAGE), 0;
   const only = [...values.only ?? [], ...positionals];
   const told = Deno.env.get("NANO_LLM_PROFILE");
-  const wanted = values.profile
+  const wanted = values.profile !== undefined
     ? oneOf("--profile", values.profile, PROFILES)
     : told && oneOf("NANO_LLM_PROFILE", told, PROFILES);
   const files = only.length ? chapterFiles(only).sort() : listChapters();

@@ -4,8 +4,7 @@ import { dirname, join } from "node:path";
 import { type Answer, type Client, installInto, KernelProgram, texts } from "./client.ts";
 import { ZmtpSocket } from "tools/jupyter/zmtp.ts";
 import { endsWithin, withFolder } from "./kernel_support.ts";
-
-const isUnix = Deno.build.os !== "windows";
+import { NO_SIGNALS, testIf } from "../optional.ts";
 
 /** Installs the kernel into a folder of its own and opens it for one test. */
 async function withKernel(
@@ -67,10 +66,12 @@ Deno.test("an error that no cell throws is shown, and the kernel goes on", async
   await withKernel(async (client) => {
     const lost = await client.run(`Promise.reject(new RangeError("lost")); 1`);
     assertStringIncludes(texts(lost).join(""), "Uncaught RangeError: lost");
-    await client.run(`setTimeout(() => { throw new Error("from a timer"); }, 10);`);
+    const timer = `setTimeout(() => { throw new Error("from a timer"); }, 10); 0`;
+    const set = await client.run(timer);
     const next = await client.run(`await new Promise((r) => setTimeout(r, 200)); "on"`);
-    assertStringIncludes(texts(next).join(""), "Uncaught Error: from a timer");
-    assert(!texts(next).join("").includes("ext:"), "a trace of the kernel's own");
+    const both = [...texts(set), ...texts(next)].join(""); // a slow machine is still at the first
+    assertStringIncludes(both, "Uncaught Error: from a timer");
+    assert(!both.includes("ext:"), "a trace of the kernel's own");
     assertEquals(texts(next).at(-1), '"on"');
   });
 });
@@ -133,10 +134,10 @@ Deno.test("what is not a cell passes through: names, completeness, completions, 
   });
 });
 
-Deno.test({
-  name: "Stop keeps the kernel, and a cell that does not listen is told so",
-  ignore: !isUnix,
-  fn: async () => {
+testIf(
+  NO_SIGNALS,
+  "Stop keeps the kernel, and a cell that does not listen is told so",
+  async () => {
     await withKernel(async (client, program) => {
       await client.run("var kept = 1;");
       const stopIn = (ms: number) => setTimeout(() => program.child.kill("SIGINT"), ms);
@@ -157,7 +158,7 @@ Deno.test({
       assertEquals(texts(await client.run("kept")), ["1"]);
     });
   },
-});
+);
 
 Deno.test("a kernel that computes for ever can be ended; nothing of it stays", async () => {
   await withKernel(async (client, program) => {

@@ -2,7 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { basename, delimiter, dirname, join } from "node:path";
 import { SOLUTION_BEGIN, SOLUTION_END, withoutRegion } from "tools/homework/exercises.ts";
-import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { gradeAll } from "tools/homework/grade.ts";
 import { learnerNotebook, release } from "tools/homework/release.ts";
 import { findChapter, type Notebook, readNotebook, writeNotebook } from "tools/notebook.ts";
 import { ask, findPython } from "tools/programs.ts";

@@ -2,19 +2,12 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { delimiter, dirname, join } from "node:path";
 import { type Output, readNotebook, ROOT, writeNotebook } from "tools/notebook.ts";
+import { ask, findPython } from "tools/programs.ts";
+import { testIf } from "../optional.ts";
 import { installInto } from "./client.ts";
 import { notebookOf, withFolder } from "./kernel_support.ts";
 
-const python = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
-
-async function isThere(): Promise<boolean> {
-  try {
-    const args = ["-c", "import nbclient"];
-    return (await new Deno.Command(python, { args, stderr: "null" }).output()).success;
-  } catch {
-    return false;
-  }
-}
+const { program: python, problem } = await findPython("nbclient");
 
 const program = `
 import sys, nbformat
@@ -28,24 +21,17 @@ nbformat.write(notebook, sys.argv[1])
 async function execute(folder: string, sources: string[]): Promise<Output[][]> {
   const file = join(folder, "a.ipynb");
   writeNotebook(file, notebookOf(...sources));
-  const { success, stderr } = await new Deno.Command(python, {
-    args: ["-c", program, file],
-    env: {
-      JUPYTER_DATA_DIR: folder,
-      PATH: [dirname(python), Deno.env.get("PATH")].join(delimiter),
-    },
-    cwd: ROOT,
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  assertEquals(success, true, new TextDecoder().decode(stderr));
+  const PATH = [dirname(python), Deno.env.get("PATH")].join(delimiter);
+  const env = { JUPYTER_DATA_DIR: folder, PATH };
+  const { ok, stderr } = await ask(python, ["-c", program, file], { env, cwd: ROOT });
+  assertEquals(ok, true, stderr);
   return readNotebook(file).cells.map(({ outputs }) => outputs!);
 }
 
-Deno.test({
-  name: "nbclient gets every line, and the reason why a cell was refused",
-  ignore: !await isThere(),
-  fn: async () => {
+testIf(
+  problem,
+  "nbclient gets every line, and the reason why a cell was refused",
+  async () => {
     await withFolder(async (folder) => {
       await installInto(folder);
       const twenty = `for (let i = 0; i < 20; i++) console.log(i); "end"`;
@@ -60,4 +46,4 @@ Deno.test({
       }
     });
   },
-});
+);

@@ -95,7 +95,10 @@ Deno.test("a wrong command line: what is wrong, the nearest, exit code 2", async
   for (
     const [args, expected] of [
       [["--timout", "3"], "no flag --timout; did you mean --timeout?"],
-      [["--timeout", "soon"], '--timeout must be a number above 0, got "soon"'],
+      [["--timeout", "soon"], '--timeout must be a number above 0 and at most 1000000, got "soon"'],
+      [["--timeout", "Infinity"], 'at most 1000000, got "Infinity"'],
+      [["--timeout="], 'at most 1000000, got ""'],
+      [["--out="], '--out must be a folder, got ""'],
       [
         ["--profile", "labtop"],
         '--profile must be one of smoke, laptop, gpu, got "labtop"; did you mean laptop?',

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { NOTEBOOKS, readNotebook } from "tools/notebook.ts";
 import { type Client, installInto, KernelProgram, PLAIN_KERNEL, texts } from "./client.ts";
 import { withFolder } from "./kernel_support.ts";
+import { NO_SIGNALS, testIf } from "../optional.ts";
 
 const cells = readNotebook(join(NOTEBOOKS, "05-train.ipynb")).cells
   .filter(({ cell_type }) => cell_type === "code");
@@ -23,8 +24,6 @@ async function runChapter(client: Client, onLive: (text: string) => void) {
   return said;
 }
 
-const runs = Deno.build.os !== "windows";
-
 /** Runs the chapter with presses of Stop; `press` hears the training cell's start (as "") and what it shows. */
 async function pressing(
   argv: string[],
@@ -37,10 +36,10 @@ async function pressing(
   return await runChapter(client, (text) => press(text, () => program.child.kill("SIGINT")));
 }
 
-Deno.test({
-  name: "Stop before a run's first evaluation, and before that of its resumption",
-  ignore: !runs,
-  fn: async () => {
+testIf(
+  NO_SIGNALS,
+  "Stop before a run's first evaluation, and before that of its resumption",
+  async () => {
     await withFolder(async (folder) => {
       const argv = await installInto(folder);
       const atOnce = (text: string, stop: () => void) => void (text === "" && setTimeout(stop, 1));
@@ -56,12 +55,12 @@ Deno.test({
       assertStringIncludes(third.get("written")!, "stopped before it looked");
     });
   },
-});
+);
 
-Deno.test({
-  name: "without our kernelspec: Stop between cells, and twice while training",
-  ignore: !runs,
-  fn: async () => {
+testIf(
+  NO_SIGNALS,
+  "without our kernelspec: Stop between cells, and twice while training",
+  async () => {
     await withFolder(async (folder) => {
       let presses = 0;
       const said = await pressing(PLAIN_KERNEL, folder, (text, stop) => {
@@ -72,13 +71,12 @@ Deno.test({
       assertStringIncludes(said.get("written")!, "step");
     });
   },
-});
+);
 
-Deno.test({
-  name:
-    "without our kernelspec: from the first import on, Stop outside training is survived and answered",
-  ignore: !runs,
-  fn: async () => {
+testIf(
+  NO_SIGNALS,
+  "without our kernelspec: from the first import on, Stop outside training is survived and answered",
+  async () => {
     await using program = await KernelProgram.start(PLAIN_KERNEL);
     using client = await program.client();
     await client.run(`import { show } from "lib/notebook/show.ts"; var kept = 1;`);
@@ -88,4 +86,4 @@ Deno.test({
     assertStringIncludes(said, "Stop was heard, but nothing in this cell can end early");
     assertStringIncludes(said, "1");
   },
-});
+);

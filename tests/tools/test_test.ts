@@ -1,4 +1,5 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
 import { add, countLine, readSkip, readSummary, skipLines, unlisted } from "tools/test.ts";
 import { runTool, withFolder, writeSmall } from "./kernel_support.ts";
 
@@ -28,6 +29,21 @@ Deno.test("a skipped test is read with its reason, and skips are counted by reas
     "    1  no reason given",
   ]);
   assertEquals(unlisted([silent, gelu], ["no adapter: none"]), [silent]);
+});
+
+Deno.test("a test that is left out says why, and Python is looked for in one place", () => {
+  const tests = join(import.meta.dirname!, "..");
+  for (const folder of [tests, join(tests, "tools")]) {
+    for (const { name } of Deno.readDirSync(folder)) {
+      if (!name.endsWith("_test.ts")) continue;
+      const text = Deno.readTextFileSync(join(folder, name));
+      assert(
+        !/^ *ignore:|Deno\.test\.ignore/m.test(text),
+        `${name}: use testIf of tests/optional.ts`,
+      );
+      assert(!/get\("NANO_LLM_PYTHON/.test(text), `${name}: use findPython of tools/programs.ts`);
+    }
+  }
 });
 
 Deno.test("counts are added up, and skipped tests are mentioned only if there are any", () => {

@@ -1,6 +1,7 @@
 /** Modules in lib that say they come from a chapter, and that no chapter exports. */
 import { existsSync } from "node:fs";
 import { basename, join, relative } from "node:path";
+import { readManifest } from "../homework/manifest.ts";
 import { CHAPTER_NAMES, isChapterName, listNotebooks, readNotebook } from "../notebook.ts";
 import { type Chapter, readChapter } from "./chapter.ts";
 import { readModule } from "./module.ts";
@@ -16,8 +17,9 @@ export interface Orphan {
 /** The modules in `root/lib` that were exported once and that none of the book's chapters exports now. */
 export function orphans(chapters: Chapter[], root: string): Orphan[] {
   const exported = new Set(chapters.map(({ module }) => module));
+  const released = readManifest(root)?.files ?? {}; // a learner's folder holds modules without their chapters
   const modules = sources(join(root, "lib"), false).map((file) => basename(file, ".ts"))
-    .filter((module) => !exported.has(module))
+    .filter((module) => !exported.has(module) && !(`lib/${module}.ts` in released))
     .filter((module) => readModule(Deno.readTextFileSync(join(root, "lib", `${module}.ts`))));
   return modules.sort().map((module) => ({
     path: `lib/${module}.ts`,
