@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: 13bdf049, from notebooks/05-train.ipynb
+// export: 14938c62, from notebooks/05-train.ipynb
 
 import { findFolder, placeOf, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
@@ -34,34 +34,48 @@ import { GPT, type GPTConfig, loadWeights, parameterShapes } from "lib/transform
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 import { makeRoom } from "lib/data/runs.ts";
 import { replaceLostDevice } from "lib/engine/backend.ts";
+import { listenForStop } from "lib/notebook/stop.ts";
 
-// cell: token-pack 49947010
+// cell: token-pack 03583524
 /** Token ids, packed. */
 export type Tokens = Uint16Array | Uint32Array | Int32Array;
 
 /**
- * Ids in the narrowest type that holds the vocabulary: two bytes each up to 65,536 tokens, else four.
+ * Ids in the narrowest type that holds the vocabulary: two bytes each up to 65,536 tokens, else four. Each is read once.
  *
  * @throws RangeError naming the first id outside [0, vocabSize)
  * @example packTokens([3, 1, 2], 512) // Uint16Array [3, 1, 2]
  */
 export function packTokens(ids: Iterable<number>, vocabSize: number): Tokens {
-  const packed = vocabSize <= 0x1_0000 ? Uint16Array.from(ids) : Uint32Array.from(ids);
-  let index = 0;
+  const Type = vocabSize <= 0x1_0000 ? Uint16Array : Uint32Array;
+  let packed = new Type(1024), length = 0;
   for (const id of ids) {
     if (!(Number.isInteger(id) && id >= 0 && id < vocabSize)) {
-      throw new RangeError(`token ${index} must be an id in [0, ${vocabSize}), got ${id}`);
+      throw new RangeError(`token ${length} must be an id in [0, ${vocabSize}), got ${id}`);
     }
-    index++;
+    if (length === packed.length) {
+      const longer = new Type(2 * length);
+      longer.set(packed);
+      packed = longer;
+    }
+    packed[length++] = id;
   }
-  return packed;
+  return packed.slice(0, length);
 }
 
-// cell: token-write 08a540b8
-/** Writes packed ids to a file, whole or not at all: raw numbers, lowest byte first. Folders are made as needed. */
-export async function writeTokens(file: string, tokens: Tokens): Promise<void> {
-  const { buffer, byteOffset, byteLength } = tokens;
-  await replaceFile(file, new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));
+// cell: token-write 431279d1
+/**
+ * Writes ids to a file, whole or not at all: raw numbers, as wide as `packTokens` makes them, lowest byte first. Folders are made
+ * as needed.
+ *
+ * @throws RangeError naming the first id outside [0, vocabSize)
+ */
+export async function writeTokens(
+  file: string,
+  ids: Iterable<number>,
+  vocabSize: number,
+): Promise<void> {
+  await replaceFile(file, new Uint8Array(packTokens(ids, vocabSize).buffer as ArrayBuffer));
 }
 
 // cell: token-read e2d142f5
@@ -1320,21 +1334,6 @@ async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
   const values = Array.from(await together.data());
   tf.dispose([together, ...scalars]);
   return values;
-}
-
-// cell: stop-button 5218eae3
-/** The Stop button of Jupyter, and Ctrl-C: both are the signal SIGINT. */
-function listenForStop(): { readonly pressed: boolean; release(): void } {
-  if (typeof Deno === "undefined") return { pressed: false, release: () => {} }; // a browser has no signals
-  let pressed = false;
-  const onStop = () => void (pressed = true);
-  Deno.addSignalListener("SIGINT", onStop);
-  return {
-    get pressed() {
-      return pressed;
-    },
-    release: () => Deno.removeSignalListener("SIGINT", onStop),
-  };
 }
 
 // cell: continue af11d267

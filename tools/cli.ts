@@ -99,7 +99,8 @@ export function folder(flag: string, value: string): string {
  * @throws UsageError naming the nearest and all that there are
  */
 export function chapterFiles(names: string[], folder = NOTEBOOKS): string[] {
-  return names.flatMap((name) => name.split(",")).filter(Boolean).map((name) => {
+  const parts = (name: string) => name.endsWith(".ipynb") ? [name] : name.split(",");
+  return names.flatMap(parts).filter(Boolean).map((name) => {
     try {
       const file = findChapter(name, folder);
       if (!existsSync(file)) throw new Error(`no file ${file}`);
@@ -134,14 +135,36 @@ export function distance(a: string, b: string): number {
   return row[b.length];
 }
 
-/** Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook with 1. */
+function diskCure(error: unknown): string | undefined {
+  return DISK_CURES[(error as { code?: string }).code ?? ""];
+}
+
+/** What to do about a disk that takes nothing, by the error's code. */
+const DISK_CURES: Record<string, string> = {
+  EROFS: "copy the project into a folder of your own",
+  EACCES: "copy the project into a folder of your own, or have its owner run this",
+  ENOSPC: "the disk is full: deno task doctor says how much is free",
+};
+
+/** What to tell of an error that is no fault of the program's; undefined if it is one. */
+export function sentenceOf(error: unknown): string | undefined {
+  if (error instanceof UsageError || error instanceof NotebookError) return error.message;
+  const cure = diskCure(error);
+  return cure && `${(error as Error).message}\n→ ${cure}`;
+}
+
+/**
+ * Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook or a disk that takes nothing
+ * with 1.
+ */
 export async function runProgram(usage: string, main: () => Promise<number>): Promise<never> {
   try {
     Deno.exit(await main());
   } catch (error) {
-    if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`);
-    else if (error instanceof NotebookError) console.error(error.message);
-    else throw error;
-    Deno.exit(error instanceof UsageError ? 2 : 1);
+    const sentence = sentenceOf(error);
+    if (sentence === undefined) throw error;
+    const isUsage = error instanceof UsageError;
+    console.error(isUsage ? `${sentence}\n\n${usage}` : sentence);
+    Deno.exit(isUsage ? 2 : 1);
   }
 }

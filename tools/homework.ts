@@ -15,6 +15,7 @@ import {
   suggest,
   UsageError,
 } from "./cli.ts";
+import { refuseBrokenDeno } from "./deno-version.ts";
 import { check } from "./homework/check.ts";
 import { readManifest } from "./homework/manifest.ts";
 import { listChapters, ROOT } from "./notebook.ts";
@@ -39,6 +40,7 @@ const USAGE =
     --seconds, --memory   limits for one check: processor seconds (10), MB (1500)`;
 
 async function main(): Promise<number> {
+  refuseBrokenDeno();
   const [command, ...rest] = Deno.args;
   if (command === "release") return await releaseCommand(rest);
   if (command === "check") return await checkCommand(rest);

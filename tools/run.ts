@@ -8,6 +8,8 @@
 import { basename, dirname, join } from "node:path";
 import { buildFolder } from "lib/data/paths.ts";
 import { chapterFiles, folder, oneOf, positive, readFlags, runProgram } from "./cli.ts";
+import { lookBack } from "./earlier.ts";
+import { refuseBrokenDeno } from "./deno-version.ts";
 import { executeNotebook, type Execution } from "./jupyter/execute.ts";
 import type { CellProblem } from "./jupyter/explain.ts";
 import { withoutFolders } from "./jupyter/portable.ts";
@@ -49,6 +51,7 @@ export async function runChapter(
   live = new LiveLine(),
 ): Promise<Execution> {
   const name = basename(file, ".ipynb");
+  for (const line of (await lookBack(file)).stale) live.print(`! ${name}  ${line}`);
   const start = performance.now();
   let where = "";
   let progress = "";
@@ -126,6 +129,7 @@ async function main(): Promise<number> {
     help: { type: "boolean" },
   });
   if (values.help) return console.log(USAGE), 0;
+  refuseBrokenDeno();
   const files = positionals.length ? chapterFiles(positionals) : listChapters();
   const signal = stopOnInterrupt();
   const options: RunOptions = {

@@ -3,6 +3,8 @@
  * tokenizer.json. https://huggingface.co/docs/transformers/model_doc/gpt2
  */
 import { readSafetensors, SafetensorsError, type StoredTensor } from "./safetensors.ts";
+import { readText } from "./text-file.ts";
+import type { TokenRoles } from "./token-roles.ts";
 
 /** A file of such a folder that is missing, wrong, or of a kind that is not read here; the message names it. */
 export class HuggingFaceError extends Error {
@@ -103,9 +105,9 @@ function dropoutOf(value: unknown): number {
 /**
  * The config.json of a GPT-2.
  *
- * @param endToken id of the token that ends a text, if there is one
+ * @param roles which tokens begin, end and fill texts
  */
-export function gpt2Config(shape: GPT2Shape, endToken?: number): Record<string, unknown> {
+export function gpt2Config(shape: GPT2Shape, roles: TokenRoles = {}): Record<string, unknown> {
   const { vocabSize, blockSize, nLayer, nHead, nEmbd, nInner, dropout } = shape;
   return {
     model_type: "gpt2",
@@ -126,8 +128,16 @@ export function gpt2Config(shape: GPT2Shape, endToken?: number): Record<string, 
     tie_word_embeddings: true,
     use_cache: true,
     // Without these two, transformers takes GPT-2's own token 50256.
-    bos_token_id: endToken ?? null,
-    eos_token_id: endToken ?? null,
+    ...roleIds(roles),
+  };
+}
+
+/** The ids that config.json and generation_config.json name; a list where several tokens end a text. */
+export function roleIds({ bos, eos, pad }: TokenRoles): Record<string, number | number[] | null> {
+  return {
+    bos_token_id: bos?.[0] ?? null,
+    eos_token_id: eos && eos.length > 1 ? eos : eos?.[0] ?? null,
+    ...(pad && { pad_token_id: pad[0] }),
   };
 }
 
@@ -177,44 +187,13 @@ async function readShards(folder: string, json: unknown): Promise<Record<string,
 }
 
 /**
- * The tokenizer of such a folder as a tokenizer.json, or undefined if it has none. Folders from before that format have
- * vocab.json and merges.txt.
- *
- * @throws HuggingFaceError naming the file that is not JSON
- */
-export async function readTokenizerJSON(folder: string): Promise<unknown> {
-  const [file, vocab, merges] = ["tokenizer.json", "vocab.json", "merges.txt"].map((name) =>
-    `${folder}/${name}`
-  );
-  if (await exists(file)) return await readJSON(file);
-  if (!await exists(vocab) || !await exists(merges)) return undefined;
-  const { readFile } = await import("node:fs/promises");
-  const lines = (await readFile(merges, "utf8")).split("\n");
-  return tokenizerJSON(
-    object(await readJSON(vocab), vocab),
-    lines.filter((line) => line && !line.startsWith("#version")),
-  );
-}
-
-function tokenizerJSON(vocab: Fields, merges: string[]): unknown {
-  const content = "<|endoftext|>";
-  return {
-    added_tokens: Object.hasOwn(vocab, content) ? [{ id: vocab[content], content }] : [],
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false },
-    decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges },
-  };
-}
-
-/**
  * A file's JSON.
  *
  * @throws HuggingFaceError naming the file, if it is not there or not JSON
  */
 export async function readJSON(path: string): Promise<unknown> {
-  const { readFile } = await import("node:fs/promises");
   try {
-    return JSON.parse(await readFile(path, "utf8"));
+    return JSON.parse(await readText(path));
   } catch (error) {
     throw new HuggingFaceError(`${path}: ${(error as Error).message}`, { cause: error });
   }
@@ -236,7 +215,8 @@ function quoted(value: unknown): string {
   return JSON.stringify(value)?.slice(0, 80) ?? String(value);
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Whether there is a file or folder of this name; a link to nothing is an error. */
+export async function exists(path: string): Promise<boolean> {
   const { lstat, readlink, stat } = await import("node:fs/promises");
   const entry = await lstat(path).catch(() => undefined);
   if (!entry?.isSymbolicLink() || await stat(path).catch(() => undefined)) return !!entry;

@@ -2,6 +2,7 @@
  * safetensors, the file format for weights: eight bytes of header length, a JSON header, the numbers.
  * https://github.com/huggingface/safetensors#format
  */
+import { whatElse } from "./text-file.ts";
 
 /** A tensor as it lies in memory: shape and numbers in row-major order. */
 export interface HostTensor {
@@ -126,7 +127,10 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   try {
     const { isFile, isDirectory } = await Deno.stat(path);
     if (!isFile) throw new SafetensorsError(isDirectory ? "is a folder" : "is not a file");
-    return decodeSafetensors(await Deno.readFile(path));
+    const bytes = await Deno.readFile(path);
+    const other = whatElse(bytes);
+    if (other) throw new SafetensorsError(`is ${other}`);
+    return decodeSafetensors(bytes);
   } catch (error) {
     if (error instanceof SafetensorsError) {
       throw new SafetensorsError(error.problem, error.tensor, path);

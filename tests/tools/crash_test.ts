@@ -6,10 +6,10 @@ import { loadCheckpoint, saveCheckpoint } from "lib/train.ts";
 import { CharacterTokenizer } from "lib/tokenizer.ts";
 import { GPT } from "lib/transformer.ts";
 import { Random } from "lib/engine/random.ts";
+import { NO_SIGNALS, testIf } from "../optional.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 const KILLS = 50;
-const isUnix = Deno.build.os !== "windows";
 
 await tf.setBackend("cpu");
 
@@ -65,10 +65,10 @@ async function killedAfter(command: Deno.Command, milliseconds: number): Promise
   await Promise.all([reader.cancel(), child.stderr.cancel(), child.status]);
 }
 
-Deno.test({
-  name: `killed ${KILLS} times while it saves, there is always a whole checkpoint`,
-  ignore: !isUnix,
-  fn: () =>
+testIf(
+  NO_SIGNALS,
+  `killed ${KILLS} times while it saves, there is always a whole checkpoint`,
+  () =>
     inFolder(async (parent) => {
       const folder = join(parent, "model");
       await saveCheckpoint(folder, { model: newModel(), tokenizer });
@@ -90,12 +90,12 @@ Deno.test({
       }
       assert(moved > KILLS / 4, `only ${moved} of ${KILLS} programs came to save anything`);
     }),
-});
+);
 
-Deno.test({
-  name: "a full disk ends the save with a reason; what was there stays",
-  ignore: !isUnix,
-  fn: () =>
+testIf(
+  NO_SIGNALS,
+  "a full disk ends the save with a reason; what was there stays",
+  () =>
     inFolder(async (parent) => {
       const folder = join(parent, "model");
       await saveCheckpoint(folder, { model: newModel(), tokenizer });
@@ -109,12 +109,12 @@ Deno.test({
       const names = [...Deno.readDirSync(parent)].map(({ name }) => name).sort();
       assertEquals(names, ["model", "save.ts"]);
     }),
-});
+);
 
-Deno.test({
-  name: "a folder that may not be written is named",
-  ignore: !isUnix,
-  fn: () =>
+testIf(
+  NO_SIGNALS,
+  "a folder that may not be written is named",
+  () =>
     inFolder(async (parent) => {
       // Root may write everywhere but here.
       const folder = Deno.uid() === 0 ? "/sys/model" : join(parent, "locked", "model");
@@ -126,4 +126,4 @@ Deno.test({
         `cannot save into ${folder}`,
       );
     }),
-});
+);
