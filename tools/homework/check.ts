@@ -11,6 +11,7 @@ import { fingerprint, readManifest } from "./manifest.ts";
 import { readOwnMaster } from "./program.ts";
 import { SandboxError } from "./sandbox.ts";
 import { parseSubmission, SubmissionError } from "./submission.ts";
+import { taskCommand } from "../task.ts";
 
 /**
  * Checks chapters and says on the terminal how each exercise stands.
@@ -128,7 +129,9 @@ async function stateOf(chapter: string, bytes: Uint8Array, root: string): Promis
   const current = await exported(join(root, "notebooks", `${chapter}.ipynb`), root);
   if (current === undefined) return "but its notebook cannot be exported as it is";
   if (current !== text) {
-    return `but older than your notebook: run its last cell, or "deno task export ${chapter}"`;
+    return `but older than your notebook: run its last cell, or "${
+      taskCommand(`export ${chapter}`)
+    }"`;
   }
   return hasStub(text) ? "with parts that are not written yet" : "complete";
 }
