@@ -308,10 +308,9 @@ function addImports(
 
 function uses(text: string, { local }: ImportedName): boolean {
   let found = false;
-  visit(
-    parseModule(text).program,
-    (node) => found ||= node.type === "Identifier" && node.name === local,
-  );
+  visit(parseModule(text).program, (node) => {
+    found ||= node.type === "Identifier" && node.name === local;
+  });
   return found;
 }
 
