@@ -1,5 +1,6 @@
 /** What a chapter says where an earlier one was not exported, or is not what it was. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { basename, join } from "node:path";
 import { afterChapters, lookBack } from "tools/earlier.ts";
 import { codeCells } from "tools/export/chapter.ts";
