@@ -116,6 +116,7 @@ Deno.test("links are refused in words, and nothing of what they lead to is shown
 const UNUSUAL: [name: string, content: string | Uint8Array, says: RegExp][] = [
   ["empty", "", /is empty/],
   ["binary", Uint8Array.of(0xff, 0xfe, 0x7b, 0, 0x7d, 0), /not UTF-8/],
+  ["zip", Uint8Array.of(0x50, 0x4b, 3, 4, 0xff, 0xfe, 0), /is a zip archive/],
   ["secret", "PASSWORD=SECRETLINE\n", /not valid JSON, line 1\.$/],
   ["nearly", '{"cells": [\n {"source": "a"},\n SECRETLINE\n]}', /not valid JSON, line 3\.$/],
   ["key", "-----BEGIN SECRETLINE-----", /not valid JSON, line 1\.$/],
@@ -330,6 +331,8 @@ Deno.test("a run that is stopped or killed has written what it had graded", asyn
       }).spawn();
       const text = new Response(child.stdout).text();
       while (gradedIn(json).length < 3) await new Promise((done) => setTimeout(done, 50));
+      await new Promise((done) => setTimeout(done, 1000));
+      const sandboxes = sandboxesOf(child.pid);
       child.kill(signal);
       const { success } = await child.status;
       assert(!success);
@@ -337,11 +340,41 @@ Deno.test("a run that is stopped or killed has written what it had graded", asyn
       assertEquals(Deno.readTextFileSync(join(out, "g.csv")).trimEnd().split("\r\n").length, 4);
       const pages = [...Deno.readDirSync(join(out, "pages"))].map(({ name }) => name).sort();
       assertEquals(pages, ["aa.html", "ab.html", "ac.html"]);
+      if (signal === "SIGINT" && Deno.build.os === "linux") {
+        assertEquals(sandboxes.length, 1);
+        await new Promise((done) => setTimeout(done, 300));
+        assertEquals(sandboxes.filter(isRunning), []);
+      }
       if (signal === "SIGINT") assertStringIncludes(await text, "stopped: 3 of 4 graded");
       await child.stdout.cancel().catch(() => {});
     });
   }
 });
+
+/** Numbers of the sandboxes that a process has started; Linux tells. */
+function sandboxesOf(parent: number): string[] {
+  if (Deno.build.os !== "linux") return [];
+  const all = [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) =>
+    /^\d+$/.test(name)
+  );
+  return all.filter((pid) => {
+    try {
+      const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+      const isChild = stat.slice(stat.lastIndexOf(")")).split(" ")[2] === String(parent);
+      return isChild && Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes("sandbox-");
+    } catch {
+      return false; // it has just ended
+    }
+  });
+}
+
+function isRunning(pid: string): boolean {
+  try {
+    return !/\) Z /.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+  } catch {
+    return false;
+  }
+}
 
 function gradedIn(json: string): string[] {
   try {

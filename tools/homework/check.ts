@@ -5,6 +5,7 @@ import { readChapter } from "../export/chapter.ts";
 import { moduleText, readModule } from "../export/module.ts";
 import { listChapters, NotebookError, parseNotebook, readNotebook, ROOT } from "../notebook.ts";
 import { checksumOf } from "./checksum.ts";
+import { visible } from "./clean.ts";
 import { hasStub } from "./exercises.ts";
 import { judge, planner, type Result } from "./judge.ts";
 import { fingerprint, readManifest } from "./manifest.ts";
@@ -88,7 +89,7 @@ function lines(
     : checkLine === undefined
     ? undefined
     : `said by cell "${exercise}-check", line ${checkLine}`;
-  const rest = diagnosis.split("\n").map((line) => `      ${line}`);
+  const rest = visible(diagnosis).split("\n").map((line) => `      ${line}`);
   return [head, ...rest, ...place ? [`      (${place})`] : []].join("\n");
 }
 
