@@ -3,11 +3,10 @@
  * llama.cpp. Both know our default architecture as "gpt2".
  */
 import * as tf from "@tensorflow/tfjs";
-import { replaceFile } from "./data/folder.ts";
+import { placeOf, replaceFile } from "./data/folder.ts";
 import { encodeGGUF, type GGUFTensor, type GGUFValue } from "./data/gguf.ts";
 import {
   gpt2Config,
-  gpt2Weights,
   HuggingFaceError,
   readGPT2Config,
   readJSON,
@@ -23,6 +22,7 @@ import {
   withoutRoles,
 } from "./data/token-roles.ts";
 import { readTokenizerFolder } from "./data/tokenizer-folder.ts";
+import { gpt2Weights } from "./data/weight-names.ts";
 import { CharacterTokenizer, PATTERNS, Tokenizer, type TokenizerJSON } from "./tokenizer.ts";
 import { gptFromWeights } from "./train.ts";
 import { type GPT, type GPTConfig, parameterShapes } from "./transformer.ts";
@@ -49,17 +49,18 @@ export interface ModelAndTokenizer {
  * @example await exportHuggingFace("build/hf", await loadCheckpoint(modelFolder()));
  */
 export async function exportHuggingFace(
-  folder: string,
+  folder: string | URL,
   { model, tokenizer, roles: named }: ModelAndTokenizer,
 ): Promise<void> {
   requireGPT2(model.config, tokenizer);
+  const place = placeOf(folder);
   const file = tokenizer.toJSON();
   const roles = rolesOf(file.added_tokens, named);
   const weights = encodeSafetensors(await gpt2Tensors(model), { format: "pt" });
   const json = (name: string, value: unknown) =>
-    replaceFile(`${folder}/${name}`, JSON.stringify(value, null, 2) + "\n");
+    replaceFile(`${place}/${name}`, JSON.stringify(value, null, 2) + "\n");
   const { mkdir } = await import("node:fs/promises");
-  await mkdir(folder, { recursive: true });
+  await mkdir(place, { recursive: true });
   await json("config.json", gpt2Config(model.config, roles));
   await json("generation_config.json", { ...roleIds(roles), do_sample: true });
   await json("tokenizer.json", { ...file, added_tokens: withoutRoles(file.added_tokens) });
@@ -69,22 +70,25 @@ export async function exportHuggingFace(
     clean_up_tokenization_spaces: false,
     ...roleTexts(file, roles),
   });
-  await replaceFile(`${folder}/model.safetensors`, weights);
+  await replaceFile(`${place}/model.safetensors`, weights);
 }
 
 /**
  * Loads a GPT-2 from a folder that transformers wrote, or `exportHuggingFace`: weights in F32, F16 or BF16, in one file or in
- * shards, with or without "transformer." before their names and with the old mask buffers.
+ * shards, also through links, with or without "transformer." before their names, with the old mask buffers, with what torch.compile and
+ * data parallel training put before names; of tied models with the token table, the output matrix, or both.
  *
+ * @param from the folder, a path or a file URL
  * @returns the model, the tokenizer if the folder has one, and which tokens its files say begin and end texts
  * @throws HuggingFaceError naming the file, or the field of config.json, that is missing or not supported
  * @throws SafetensorsError naming the tensor that is missing, unknown, or of a wrong type, shape or value
  * @throws TokenizerFormatError if the tokenizer is no byte-level BPE
  */
 export async function importHuggingFace(
-  folder: string,
+  from: string | URL,
 ): Promise<{ model: GPT; tokenizer?: Tokenizer | CharacterTokenizer; roles: TokenRoles }> {
-  const shape = readGPT2Config(await readJSON(`${folder}/config.json`));
+  const folder = placeOf(from);
+  const { isTied, ...shape } = readGPT2Config(await readJSON(`${folder}/config.json`));
   const { json, roles } = await readTokenizerFolder(folder);
   const isByLetter = (json as TokenizerJSON | undefined)?.decoder?.type === "Fuse";
   const tokenizer = json === undefined
@@ -95,7 +99,7 @@ export async function importHuggingFace(
       `${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, vocab_size is ${shape.vocabSize}`,
     );
   }
-  const weights = gpt2Weights(await readTensors(folder));
+  const weights = gpt2Weights(await readTensors(folder), isTied);
   try {
     return {
       model: gptFromWeights({ ...GPT2, ...shape, nKVHead: shape.nHead }, weights),

@@ -25,6 +25,7 @@ export * from "./data/huggingface.ts";
 export * from "./data/paths.ts";
 export * from "./data/safetensors.ts";
 export * from "./data/token-roles.ts";
+export * from "./data/weight-names.ts";
 export * from "./notebook/plot.ts";
 export * from "./notebook/progress.ts";
 export * from "./notebook/show.ts";

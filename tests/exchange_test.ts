@@ -330,6 +330,154 @@ Deno.test("what a GPT-2 does not have is refused by name, and nothing is written
   });
 });
 
+// --- folders that other programs wrote
+
+const source = (name: string) => join(FIXTURES, "hf-gpt2", name);
+const stored = decodeSafetensors(await Deno.readFile(source("model.safetensors"))).tensors;
+const storedConfig = JSON.parse(await Deno.readTextFile(source("config.json")));
+const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
+
+/** A folder with these tensors and config, imported: its logits, or the words with which it was refused. */
+async function imported(tensors: Record<string, StoredTensor>, config: object = {}) {
+  let result: number[] | string = "";
+  await inFolder(async (folder) => {
+    await Deno.writeFile(join(folder, "model.safetensors"), encodeSafetensors(tensors));
+    const json = { ...storedConfig, ...config };
+    await Deno.writeTextFile(join(folder, "config.json"), JSON.stringify(json));
+    try {
+      const { model } = await importHuggingFace(folder);
+      result = Array.from(await model.forward(asIds(ids)).data());
+      model.dispose();
+    } catch (error) {
+      result = (error as Error).message.replaceAll(folder, "");
+    }
+  });
+  return result;
+}
+
+const renamed = (rename: (name: string) => string) =>
+  Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [rename(name), tensor]));
+const without = (...names: string[]) =>
+  Object.fromEntries(Object.entries(stored).filter(([name]) => !names.includes(name)));
+
+Deno.test("names that wrappers put before the weights' make no difference", async () => {
+  const expected = await imported(stored);
+  assert(expected.length > 10 && typeof expected !== "string");
+  const bare = (name: string) => name.replace("transformer.", "");
+  const spellings: ((name: string) => string)[] = [
+    bare,
+    (name) => `_orig_mod.${name}`,
+    (name) => `module.${name}`,
+    (name) => `_orig_mod.module.${name}`,
+    (name) => `module._orig_mod.${bare(name)}`,
+    (name) => `model.${name}`,
+    (name) => name.replace(/h\.(\d+)\./, "h.$1._orig_mod."),
+  ];
+  for (const spelling of spellings) {
+    assertEquals(await imported(renamed(spelling)), expected, spelling("transformer.h.0.x"));
+    const tensors = { ...renamed(spelling), [spelling(HEAD)]: stored[TABLE] };
+    assertEquals(await imported(tensors), expected, `${spelling(HEAD)}, too`);
+  }
+  const twice = { ...stored, "module.wte.weight": stored[TABLE] };
+  assertEquals(
+    await imported(twice),
+    `tensor "module.wte.weight": stands there as ${TABLE}, too`,
+  );
+});
+
+Deno.test("of a tied model either half is enough; one that says it is untied needs its head", async () => {
+  const expected = await imported(stored);
+  const headOnly = { ...without(TABLE), [HEAD]: stored[TABLE] };
+  const both = { ...stored, [HEAD]: stored[TABLE] };
+  const untied = { tie_word_embeddings: false };
+  assertEquals(await imported(headOnly), expected);
+  assertEquals(await imported(both), expected);
+  assertEquals(await imported(both, untied), expected);
+  assertEquals(await imported(stored, { tie_word_embeddings: undefined }), expected);
+  const refused: [Record<string, StoredTensor>, object, RegExp][] = [
+    [stored, untied, /lm_head.weight": is missing, and the model says that its output is not tied/],
+    [headOnly, untied, /wte.weight is not, and the model says/],
+    [stored, { tie_word_embeddings: "no" }, /tie_word_embeddings must be true or false, got "no"/],
+    [without(TABLE), {}, /"transformer.wte.weight": is missing; there is transformer.h.0/],
+    [{}, {}, /"transformer.wte.weight": is missing; there is none/],
+    [
+      { ...without("transformer.h.0.ln_1.weight"), "h.0.norm.weight": stored[TABLE] },
+      {},
+      /ln_1.weight": is missing; it must have shape \[8\]; there is transformer.h.0.norm.weight, .* and \d+ more/,
+    ],
+  ];
+  for (const [tensors, config, words] of refused) {
+    const result = await imported(tensors, config);
+    assert(typeof result === "string" && words.test(result), `${words}: ${result}`);
+  }
+});
+
+Deno.test("sizes under the names of other kinds of models are read; two that disagree are refused", async () => {
+  const expected = await imported(stored);
+  const aliases = {
+    n_embd: "hidden_size",
+    n_head: "num_attention_heads",
+    n_layer: "num_hidden_layers",
+    n_positions: "max_position_embeddings",
+  };
+  const instead = Object.entries(aliases).flatMap(([name, alias]) => [
+    [name, undefined],
+    [alias, storedConfig[name]],
+  ]);
+  assertEquals(await imported(stored, Object.fromEntries(instead)), expected);
+  for (const [name, alias] of Object.entries(aliases)) {
+    const value = storedConfig[name];
+    assertEquals(await imported(stored, { [alias]: value }), expected);
+    assertEquals(
+      await imported(stored, { [alias]: value + 1 }),
+      `${name} is ${value} and ${alias} is ${value + 1}: they mean the same`,
+    );
+  }
+});
+
+Deno.test({
+  name:
+    "a folder of links is read, as in Hugging Face's cache; a link to nothing is said to be one",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (cache) => {
+      const blobs = join(cache, "blobs"), folder = join(cache, "snapshots", "main");
+      await Deno.mkdir(blobs);
+      await Deno.mkdir(folder, { recursive: true });
+      const names = [...Deno.readDirSync(join(FIXTURES, "hf-gpt2-sharded"))].map((one) => one.name);
+      for (const [i, name] of names.entries()) {
+        await Deno.copyFile(join(FIXTURES, "hf-gpt2-sharded", name), join(blobs, `${i}`));
+        await Deno.symlink(`../../blobs/${i}`, join(folder, name));
+      }
+      await importHuggingFace(folder);
+      const url = new URL(`file://${cache}/link/`);
+      await Deno.symlink(folder, join(cache, "link"));
+      await importHuggingFace(url);
+      const shard = names.find((name) => name.startsWith("model-00002"))!;
+      const blob = join(blobs, `${names.indexOf(shard)}`);
+      await Deno.remove(blob);
+      const load = () => importHuggingFace(folder);
+      await assertRejects(load, HuggingFaceError, `${shard} is a link to ../../blobs/`);
+      await Deno.remove(join(folder, shard));
+      await assertRejects(load, HuggingFaceError, `lacks ${shard}, one of the 2 files`);
+    }),
+});
+
+Deno.test("a folder to export into may be named in any way", async () => {
+  await inFolder(async (parent) => {
+    const model = tiny();
+    for (const folder of [`${parent}/a é/`, `${parent}/./b/../c`, new URL(`file://${parent}/d/`)]) {
+      await exportHuggingFace(folder, { model, tokenizer });
+      (await importHuggingFace(folder)).model.dispose();
+    }
+    const found = [...Deno.readDirSync(parent)].map(({ name }) => name).sort();
+    assertEquals(found, ["a é", "c", "d"]);
+    const nameless = () => exportHuggingFace("", { model, tokenizer });
+    await assertRejects(nameless, Error, "a folder must have a name");
+    model.dispose();
+  });
+});
+
 // --- what cannot be loaded
 
 /** A copy of the fixture, to damage. */
@@ -419,7 +567,10 @@ Deno.test("an index that lies is refused, and reads nothing outside its folder",
     const cases: [unknown, string][] = [
       [{ ...index.weight_map, [name]: "../../secret.safetensors" }, "files of the folder, got"],
       [{ ...index.weight_map, [name]: 3 }, "files of the folder, got 3"],
-      [{ ...index.weight_map, [name]: "model-00003-of-00002.safetensors" }, "cannot be read"],
+      [
+        { ...index.weight_map, [name]: "model-00003-of-00002.safetensors" },
+        "lacks model-00003-of-00002.safetensors, one of the 2 files",
+      ],
       [{ ...index.weight_map, more: Object.values(index.weight_map)[0] }, `tensor "more"`],
       [null, "weight_map of the index must be an object"],
     ];

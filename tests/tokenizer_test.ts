@@ -636,7 +636,7 @@ Deno.test("fromJSON: what is wrong or not supported is named", () => {
     ["model/end_of_word_suffix", "</w>", "</w>"],
     ["normalizer", { type: "StripAccents" }, "StripAccents"],
     ["pre_tokenizer", { type: "Metaspace" }, "pre_tokenizer"],
-    ["pre_tokenizer/add_prefix_space", true, "prefix space"],
+    ["pre_tokenizer/add_prefix_space", true, "add_prefix_space must be false"],
     ["added_tokens", {}, "added_tokens"],
     ["added_tokens/0/id", -1, "[0, 2^24)"],
     ["added_tokens/0/content", "", "content"],

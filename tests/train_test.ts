@@ -458,7 +458,7 @@ Deno.test("settings have defaults, and what makes no sense is named", () => {
     assertThrows(
       () => trainSettings({ steps: 10, blockSize: 8, [name]: 0 }),
       RangeError,
-      `${name} must be a whole number of at least 1, got 0`,
+      `${name} must be a whole number`,
     );
   }
 });

@@ -28,12 +28,15 @@ const OPTIONS = {
 } satisfies ParserOptions;
 
 /**
- * Parses a cell, or several, as one module.
+ * Parses a cell, or several, as one module; as in the kernel, a function or a type may be declared twice.
  *
  * @throws SyntaxError whose `loc` says where; `problemOf` makes it readable
  */
 export function parseModule(source: string): Parsed {
-  return parse(source, OPTIONS);
+  const parsed = parse(source, { ...OPTIONS, errorRecovery: true });
+  const error = parsed.errors?.find((one) => !isAllowedTwice(one, source));
+  if (error) throw error;
+  return parsed;
 }
 
 /** The place and the message of an error that `parseModule` threw. */
@@ -94,11 +97,11 @@ function importMeta(source: string): SyntaxProblem[] {
 // deno-lint-ignore no-explicit-any
 export type AnyNode = any;
 
-/** Calls `look` on a node and on all nodes below it, parents first. */
-export function visit(node: AnyNode, look: (node: AnyNode) => void): void {
+/** Calls `look` on a node and on all nodes below it, parents first; not on those below one for which it gives false. */
+export function visit(node: AnyNode, look: (node: AnyNode) => boolean | void): void {
   if (Array.isArray(node)) return node.forEach((child) => visit(child, look));
   if (typeof node?.type !== "string") return;
-  look(node);
+  if (look(node) === false) return;
   for (const [key, child] of Object.entries(node)) {
     if (typeof child === "object" && !/omments$|^loc$|^extra$|^tokens$/.test(key)) {
       visit(child, look);

@@ -153,7 +153,10 @@ export function requireWeights(
 ): void {
   for (const [name, shape] of Object.entries(shapes)) {
     if (!Object.hasOwn(tensors, name)) {
-      throw new SafetensorsError(`is missing; it must have shape [${shape}]`, name);
+      const words = `is missing; it must have shape [${shape}]; there is ${
+        namesOf(tensors, shapes)
+      }`;
+      throw new SafetensorsError(words, name);
     }
   }
   for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
@@ -166,6 +169,14 @@ export function requireWeights(
       : notFinite(data);
     if (problem) throw new SafetensorsError(problem, name);
   }
+}
+
+/** Some names of tensors, those first that nobody asked for: one of them may be what is missing. */
+export function namesOf(tensors: object, asked: object = {}): string {
+  const isAsked = (name: string) => Number(Object.hasOwn(asked, name));
+  const names = Object.keys(tensors).sort((a, b) => isAsked(a) - isAsked(b));
+  if (names.length === 0) return "none";
+  return names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} more` : "");
 }
 
 function notFinite(data: HostTensor["data"]): string | undefined {

@@ -112,7 +112,7 @@ export const attacks: Attack[] = [
   {
     name: "fills the heap",
     body: "const all = []; for (;;) all.push(new Array(1e6).fill(all.length));",
-    says: /of memory/,
+    says: /of memory|not finished/,
   },
   {
     name: "fills memory outside the heap",
@@ -256,7 +256,7 @@ export const attacks: Attack[] = [
   {
     name: "replaces the grader's own parts",
     body: "$begin = $cell = () => {}; return tf.zeros([queries, keys]);",
-    says: /uses `\$begin`/,
+    says: /\$(begin|cell) is not defined/,
   },
   { name: "grows without end", body: `return [${"1 + ".repeat(10_000)}1];`, says: /./ },
   {

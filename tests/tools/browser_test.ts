@@ -4,6 +4,8 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
+import { findProgram } from "tools/programs.ts";
+import { testIf } from "../optional.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 
@@ -55,15 +57,7 @@ interface Found {
   cores: number;
 }
 
-async function findBrowser(): Promise<string | undefined> {
-  for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
-    const command = new Deno.Command(name, { args: ["--version"] });
-    const found = await command.output().catch(() => undefined);
-    if (found?.success) return name;
-  }
-}
-
-const browser = await findBrowser();
+const browser = await findProgram(["chromium", "chromium-browser", "google-chrome"]);
 
 /** What a page needs to share memory with workers. */
 const ISOLATED = {
@@ -147,8 +141,7 @@ async function visit(
 }
 
 function browserTest(name: string, fn: () => Promise<void>): void {
-  const why = browser ? "" : ": skipped, there is no Chromium";
-  Deno.test({ name: `in a browser: ${name}${why}`, ignore: !browser, fn });
+  testIf(browser ? "" : "there is no Chromium", `in a browser: ${name}`, fn);
 }
 
 browserTest("lib/mod.ts trains and writes on cpu", async () => {

@@ -5,9 +5,11 @@ import {
   assertMatch,
   assertRejects,
   assertStringIncludes,
+  assertThrows,
 } from "@std/assert";
 import { basename, join, relative } from "node:path";
 import { UsageError } from "tools/cli.ts";
+import { main as exportMain } from "tools/export.ts";
 import { checkOne, ownership } from "tools/homework/check.ts";
 import { checksumOf } from "tools/homework/checksum.ts";
 import {
@@ -19,9 +21,10 @@ import {
   stub,
 } from "tools/homework/exercises.ts";
 import { feedbackPage } from "tools/homework/feedback.ts";
-import { findSubmissions, type Grade, grade } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, grade } from "tools/homework/grade.ts";
 import { HIDDEN_FAILS } from "tools/homework/judge.ts";
-import { declaredNames, freeNames } from "tools/homework/names.ts";
+import { CellProblem, declaredIn, readCell } from "tools/homework/cells.ts";
 import { release, withoutSolutionText } from "tools/homework/release.ts";
 import { csvText } from "tools/homework/table.ts";
 import {
@@ -33,9 +36,9 @@ import {
   readNotebook,
   writeNotebook,
 } from "tools/notebook.ts";
-import { parseModule } from "tools/syntax.ts";
 import { tangle } from "tools/tangle.ts";
 import { typeProblems } from "tools/typecheck.ts";
+import { printed } from "./book.ts";
 
 const attention = findChapter("03");
 
@@ -148,6 +151,23 @@ Deno.test("release: what learners get has stubs and no solution anywhere", async
       assertStringIncludes(texts["lib/attention.ts"], "not implemented: ex-mask");
       assert(!texts["lib/tokenizer.ts"].includes("not implemented"));
     });
+    await t.step("assistants are told of every exercise, and to leave it to the learner", () => {
+      const text = texts["AGENTS.md"];
+      const exercises = files.flatMap((file) => exercisesOf(file, readNotebook(file)));
+      for (const { name, check, solutions } of exercises) {
+        assertMatch(text, new RegExp(`^- ${name}: .*\`${solutions[0]}\`.*\`${check}\``, "m"));
+      }
+      assertStringIncludes(text, "Ask before you answer");
+      assertStringIncludes(text, "for the learner to write");
+    });
+    await t.step("export finds nothing to delete among what was handed out", async () => {
+      await Deno.writeTextFile(join(folder, "lib/mine.ts"), texts["lib/tokenizer.ts"]);
+      const { text, result } = await printed(() => exportMain(["--check"], folder));
+      assertEquals(result, 1);
+      assertEquals(text.match(/^lib\/\w+\.ts(?=: )/gm), ["lib/mine.ts"]);
+      await Deno.remove(join(folder, "lib/mine.ts"));
+      assertEquals((await printed(() => exportMain(["--check"], folder))).result, 0);
+    });
     await t.step("it type checks", async () => {
       const staged = notebooks.map((notebook, i) => ({
         path: `build/tangled/${i}.ts`,
@@ -185,6 +205,11 @@ Deno.test("release: again, changed, forced, several at once", async (t) => {
         "not implemented: ex-mask",
       );
       assertStringIncludes(Deno.readTextFileSync(own), "offset");
+    });
+    await t.step("assistants are told of both chapters", () => {
+      const text = Deno.readTextFileSync(join(folder, "AGENTS.md"));
+      assertStringIncludes(text, "03-attention.ipynb");
+      assertStringIncludes(text, "04-transformer.ipynb");
     });
     await t.step(
       "given later, the book's module stands in, and the learner's notebook stays",
@@ -231,6 +256,15 @@ Deno.test("release: again, changed, forced, several at once", async (t) => {
       Deno.readTextFileSync(join(folder, "notebooks/03-attention.ipynb")),
       "BEGIN SOLUTION",
     );
+  });
+});
+
+Deno.test("release for nbgrader: what assistants are told goes out with each chapter", async () => {
+  await inFolder(async (folder) => {
+    await release({ files: [attention], to: folder, kind: "nbgrader" });
+    const text = Deno.readTextFileSync(join(folder, "source/03-attention/AGENTS.md"));
+    assertStringIncludes(text, "checked by `ex-mask-check`");
+    assert(!text.includes("homework check"));
   });
 });
 
@@ -327,7 +361,7 @@ Deno.test("grade: the same twice, and feedback without hidden cases", async () =
     const written: string[][] = [];
     for (const run of ["1", "2"]) {
       const options = {
-        folder,
+        folder: submissions,
         json: out(`${run}.json`),
         csv: out(`${run}.csv`),
         feedback: out(`f${run}`),
@@ -396,13 +430,13 @@ Deno.test("grade: flat folders, learners' folders and nbgrader's", async () => {
       ".hidden/x.ipynb",
     ]
       .forEach(put);
-    const { found, ignored } = findSubmissions(folder);
+    const { found, leftOut } = findSubmissions(folder);
     assertEquals(found.map(({ student, expected }) => [student, expected]), [
       ["ada", undefined],
       ["bob", "03-attention"],
       ["eve", "03-attention"],
     ]);
-    assertEquals(ignored, ["notes.txt"]);
+    assertEquals(leftOut.map(({ file }) => file), [".hidden", "notes.txt"]);
     return Promise.resolve();
   });
 });
@@ -461,31 +495,63 @@ Deno.test("solution texts go, hints stay", () => {
   assertEquals(withoutSolutionText(text), "Do it.\n\n<details><summary>Hint</summary>a</details>");
 });
 
+/** A cell of a notebook, read as grading reads it. */
+const read = (source: string) => readCell({ id: "x", cell_type: "code", source, metadata: {} });
+
+/** Names that a cell takes from outside; `!` behind those that it assigns to. */
+function free(source: string): string {
+  const cell = read(source);
+  const own = [...declaredIn(cell), ...cell.imports.map(({ local }) => local)];
+  const uses = cell.pieces.flatMap(({ uses }) => uses).filter(({ name }) => !own.includes(name));
+  const written = new Set(uses.filter((one) => one.isWritten).map(({ name }) => name));
+  return [...new Set(uses.map(({ name }) => name))].map((name) =>
+    name + (written.has(name) ? "!" : "")
+  ).sort().join(" ");
+}
+
 Deno.test("names: what a cell takes from outside and what it writes to", () => {
-  const names = (code: string) =>
-    [...freeNames(parseModule(code).program.body).values()].map(({ name, isWritten }) =>
-      name + (isWritten ? "!" : "")
-    )
-      .sort().join(" ");
-  assertEquals(names("const a = b; { let b = 1; b = 2; }"), "b");
-  assertEquals(names("function f(x, { y = z, ...rest }) { x = y; rest = 1; w++; }"), "w! z");
+  assertEquals(free("const a = b; { let b = 1; b = 2; }"), "b");
+  assertEquals(free("function f(x, { y = z, ...rest }) { x = y; rest = 1; w++; }"), "w! z");
   assertEquals(
-    names("a = 1; [b, { c: d }] = e; for (f of g); for (const h of i) h;"),
+    free("a = 1; [b, { c: d }] = e; for (f of g); for (const h of i) h;"),
     "a! b! d! e f! g i",
   );
-  assertEquals(names("const x: T = y as U; type T = number; interface U { z: q }"), "y");
-  assertEquals(names("class A extends B { c = d; e() { return A; } [f]() {} #g = 1 }"), "B d f");
-  assertEquals(names("try { a } catch (e) { e } finally { var v = 1 } v;"), "a");
-  assertEquals(names("o.p = q?.r[s]; ({ t, u: v })"), "o q s t v");
+  assertEquals(free("const x: T = y as U; type T = number; interface U { z: q }"), "y");
+  assertEquals(free("class A extends B { c = d; e() { return A; } [f]() {} #g = 1 }"), "B d f");
+  assertEquals(free("try { a } catch (e) { e } finally { var v = 1 } v;"), "a");
+  assertEquals(free("o.p = q?.r[s]; ({ t, u: v })"), "o q s t v");
+  assertEquals(free("import { a } from 'b'; a(); label: for (;;) break label;"), "");
   assertEquals(
-    names("import { a } from 'b'; a(); export { c }; label: for (;;) break label;"),
-    "c",
-  );
-  assertEquals(
-    names("(x as any) = 1; y! += 2; function f() { arguments; g(); function g() {} }"),
+    free("(x as any) = 1; y! += 2; function f() { arguments; g(); function g() {} }"),
     "x! y!",
   );
-  const { body } =
-    parseModule("import type { T } from 't'; const { a, b: [c] } = d; var e; enum F {}").program;
-  assertEquals(declaredNames(body), ["a", "c", "e", "F"]);
+  assertEquals(
+    declaredIn(read("import type { T } from 't'; const { a, b: [c] } = d; var e; enum F {}")),
+    ["a", "c", "e", "F"],
+  );
+});
+
+Deno.test("names: what only the types say counts for nothing, what runs counts wherever it stands", () => {
+  assertEquals(free("declare var a: any, b: any; a = b;"), "a! b");
+  assertEquals(free("declare class A {} declare enum B { c } new A(B.c);"), "A B");
+  assertEquals(free("function f(x = () => y = 1) { var y; }"), "y!");
+  assertEquals(free("switch (k = 1) { case 1: let k; k; }"), "k!");
+  assertEquals(free("namespace N { a = () => b; export const c = d; }"), "a! b d");
+  assertEquals(free("const f = <T,>(x: T) => y < z, g = h<T>(i);"), "h i y z");
+  assertEquals(declaredIn(read("function f(a: string): void; function f(a: number) {}")), ["f"]);
+});
+
+Deno.test("a cell that cannot be read says where, and costs itself alone", () => {
+  const problem = (source: string) => {
+    const { message, line } = assertThrows(() => read(source), CellProblem) as CellProblem;
+    return `${line}: ${message}`;
+  };
+  assertMatch(problem("let a;\nconst r = /(/;"), /^2: Invalid regular expression/);
+  assertMatch(problem("/(?<a>x)(?<a>y)/"), /^1: Invalid regular expression.*Duplicate/);
+  assertMatch(problem("\n\n@d class A {}"), /^3: /);
+  assertMatch(problem("class A { accessor x = 1 }"), /^1: /);
+  assertMatch(problem("a" + ".b".repeat(15_000)), /nested too deeply/);
+  assertMatch(problem("}; evil(); {"), /^1: /);
+  assertMatch(read("a as any\n<!--b").refused!.message, /<!--/);
+  assertMatch(read("1; import('node:fs')").refused!.message, /import\(\)/);
 });

@@ -6,7 +6,7 @@ import { moduleText, readModule } from "../export/module.ts";
 import { listChapters, NotebookError, parseNotebook, readNotebook, ROOT } from "../notebook.ts";
 import { checksumOf } from "./checksum.ts";
 import { hasStub } from "./exercises.ts";
-import { judge, type Result } from "./judge.ts";
+import { judge, planner, type Result } from "./judge.ts";
 import { fingerprint, readManifest } from "./manifest.ts";
 import { readOwnMaster } from "./program.ts";
 import { SandboxError } from "./sandbox.ts";
@@ -56,7 +56,8 @@ export async function checkOne(
     const notebook = parseNotebook(text, file);
     for (const cell of notebook.cells) cell.source = cell.source.replaceAll("\r\n", "\n");
     const master = readOwnMaster(file, basename(file, ".ipynb"), notebook);
-    const results = await judge(master, learner, { withHidden: false, root });
+    const plan = planner(master, learner);
+    const results = await judge(master.exercises, plan, { withHidden: false, root });
     const changed = notebook.cells.filter(({ metadata }) => {
       const info = metadata.nbgrader as { checksum?: string; grade?: boolean } | undefined;
       return info?.grade && info.checksum;

@@ -5,11 +5,14 @@
  * A report begins with a secret word that came with the program and is in no scope a submission can reach. Standard output
  * is not in its reach either; if it were, it could not know the words.
  */
+import type * as tfjs from "@tensorflow/tfjs";
 import { lockDown } from "./lockdown.ts";
+import type { Part, Source } from "./program.ts";
+import { closedModule, closeEngine } from "./tensors.ts";
 
 /** A program to run. */
 export interface Run {
-  body: string;
+  parts: Part[];
   /** The word that a report of this run must begin with. */
   secret: string;
   /** Number of an earlier run; if that did not pass, this one is left out. */
@@ -31,8 +34,8 @@ export interface Report {
   value?: number;
   /** Message of the error that ended it. */
   message?: string;
-  /** Lines of the program's body on the stack, innermost first, from 1. */
-  lines?: number[];
+  /** Where it was, innermost first: numbers of parts, and lines in them from 1. */
+  places?: [part: number, line: number][];
   /** Whether anything was printed on stderr during the check itself. */
   hasWarned?: boolean;
   /** It was left out. */
@@ -54,37 +57,18 @@ const { stderr } = Deno;
 const writeSync = Deno.stdout.writeSync.bind(Deno.stdout);
 const encode = TextEncoder.prototype.encode.bind(new TextEncoder());
 
-/** Functions of a namespace that would reach into what all code shares. */
-const UNSAFE = [
-  "engine",
-  "env",
-  "ENV",
-  "backend",
-  "registerKernel",
-  "unregisterKernel",
-  "registerGradient",
-  "unregisterGradient",
-  "copyRegisteredKernels",
-  "registerBackend",
-  "removeBackend",
-  "setBackend",
-  "setPlatform",
-  "registerOp",
-  "deregisterOp",
-  "OP_SCOPE_SUFFIX",
-  "enableDebugMode",
-  "enableProdMode",
-];
-
 /** Runs what standard input orders, with these modules to import. */
 export async function serve(modules: Record<string, Record<string, unknown>>): Promise<void> {
   const order: Order = JSON.parse(await new Response(Deno.stdin.readable).text());
   addEventListener("unhandledrejection", (event) => event.preventDefault());
   addEventListener("error", (event) => event.preventDefault());
   Error.stackTraceLimit = 50;
-  const programs = order.runs.map(({ body, ...rest }) => ({ run: compile(body), ...rest }));
+  const programs = order.runs.map(({ parts, ...rest }, i) => ({
+    parts: parts.map((part, n) => compile(part, `exercise-${i}-${n}`)),
+    ...rest,
+  }));
   const given = Object.freeze(
-    Object.fromEntries(Object.entries(modules).map(([name, one]) => [name, withoutUnsafe(one)])),
+    Object.fromEntries(Object.entries(modules).map(([name, one]) => [name, closedModule(one)])),
   );
   let printed = 0;
   let hasWarned = false;
@@ -94,17 +78,20 @@ export async function serve(modules: Record<string, Record<string, unknown>>): P
     if (printed > order.maxPrinted) exit(PRINTED_TOO_MUCH);
   };
   try {
-    lockDown(Object.values(modules), { seed: order.seed, print });
+    closeEngine(modules["@tensorflow/tfjs"] as unknown as typeof tfjs);
+    lockDown(Object.values(given), { seed: order.seed, print });
   } catch (error) {
     stderr.writeSync(encode(`${(error as Error).stack}\n`));
     exit(NOT_LOCKED);
   }
   const begin = () => hasWarned = false;
   const passed: boolean[] = [];
-  for (const { run, secret, onlyAfter } of programs) {
+  for (const [i, { parts, secret, onlyAfter }] of programs.entries()) {
     begin();
     const isWanted = onlyAfter === undefined || passed[onlyAfter];
-    const report = isWanted ? await outcome(run, given, begin) : { ok: false, isSkipped: true };
+    const report = isWanted
+      ? await outcome(i, parts, given, begin)
+      : { ok: false, isSkipped: true };
     if (hasWarned) report.hasWarned = true;
     passed[passed.length] = report.ok && !hasWarned;
     writeSync(encode(`\n${secret} ${stringify(report)}\n`));
@@ -112,53 +99,82 @@ export async function serve(modules: Record<string, Record<string, unknown>>): P
   exit(0);
 }
 
-type Compiled = ReturnType<typeof compile>;
-
-function compile(body: string): (...args: unknown[]) => Promise<unknown> {
-  return new AsyncFunction(
-    "$modules",
-    "$cell",
-    "$missing",
-    "$begin",
-    `${body}\n//# sourceURL=exercise`,
-  );
+interface Compiled extends Part {
+  run?: (...args: unknown[]) => Promise<unknown>;
 }
 
-/** A copy of a namespace in which what could be turned against the judge throws. */
-function withoutUnsafe(namespace: Record<string, unknown>): Record<string, unknown> {
-  const copy: Record<string, unknown> = Object.create(null);
-  for (const [name, value] of Object.entries(namespace)) copy[name] = value;
-  if (!("registerKernel" in namespace)) return Object.freeze(copy);
-  for (const name of UNSAFE) {
-    copy[name] = () => {
-      throw new Error(`tf.${name} is not there for an exercise`);
-    };
-  }
-  return Object.freeze(copy);
-}
-
-async function outcome(run: Compiled, modules: unknown, begin: () => void): Promise<Report> {
+/** A part as a function; one that does not compile has V8's words as its problem. */
+function compile(part: Part, name: string): Compiled {
+  const { code, takes, gives, problem, cell } = part;
+  if (problem !== undefined) return part;
+  const names = takes.map(([name]) => name);
+  const result = gives.length ? `\nreturn { ${gives.join(", ")} };` : "";
   try {
-    const value = await run(modules, defineCell, missing, begin);
+    const body = `"use strict"; ${code}${result}\n//# sourceURL=${name}`;
+    return { ...part, run: new AsyncFunction(...names, body) };
+  } catch (error) {
+    const problem = `cell "${cell}" cannot be used: ${(error as Error).message}.`;
+    return { ...part, problem };
+  }
+}
+
+type Modules = Record<string, Record<string, unknown>>;
+type Values = Record<string, unknown>;
+
+async function outcome(
+  number: number,
+  parts: Compiled[],
+  modules: Modules,
+  begin: () => void,
+): Promise<Report> {
+  try {
+    const value = await runParts(parts, modules, begin);
     return typeof value === "number" ? { ok: true, value } : { ok: true };
   } catch (error) {
-    return { ok: false, message: messageOf(error), lines: linesOf(error) };
+    return { ok: false, message: messageOf(error), places: placesOf(error, number) };
   }
 }
 
-/** Runs a learner's cell; if it throws, its names are there and throw when they are used, as in a notebook. */
-async function defineCell(
-  id: string,
-  cell: () => Promise<Record<string, unknown>>,
-  names: string[],
-): Promise<Record<string, unknown>> {
-  try {
-    return await cell();
-  } catch (error) {
-    const why = `cell "${id}" failed when it was run: ${messageOf(error)}`;
-    const stack = stackOf(error);
-    return Object.fromEntries(names.map((name) => [name, missing(why, stack)]));
+/** Runs one part after the other; gives what the last one, the check, ends in. */
+async function runParts(parts: Compiled[], modules: Modules, begin: () => void): Promise<unknown> {
+  const values: Values[] = [];
+  const find = ([name, from]: [string, Source], at: number): unknown => {
+    if ("module" in from) {
+      const module = modules[from.module];
+      return from.imported === "*" ? module : module[from.imported];
+    }
+    return from.part < at ? values[from.part][name] : later(() => values[from.part]?.[name]);
+  };
+  for (const [i, part] of parts.entries()) {
+    const isCheck = i === parts.length - 1;
+    if (isCheck) begin();
+    const args = part.takes.map((one) => find(one, i));
+    if (isCheck && part.run) return await part.run(...args);
+    values[i] = await valuesOf(part, args);
   }
+}
+
+/** A function of a cell that comes after the one that uses it: it is there by the time it is called. */
+function later(find: () => unknown): (...args: unknown[]) => unknown {
+  return (...args) => (find() as (...args: unknown[]) => unknown)(...args);
+}
+
+/** What a part declares; if it throws, a learner's names are there and throw when they are used, as in a notebook. */
+async function valuesOf(part: Compiled, args: unknown[]): Promise<Values> {
+  const { cell, gives, isOwn, problem, run } = part;
+  if (!run) return broken(gives, problem!);
+  try {
+    const result = await run(...args) as Values | undefined;
+    return Object.fromEntries(gives.map((name) => [name, result?.[name]]));
+  } catch (error) {
+    if (!isOwn) throw error;
+    const why = `cell "${cell}" failed when it was run: ${messageOf(error)}`;
+    return broken(gives, why, stackOf(error));
+  }
+}
+
+function broken(names: string[], why: string, stack?: string): Values {
+  return Object.fromEntries(names.map((name) => [name, missing(why, stack)]));
 }
 
 /** Stands in for a name that a broken cell should have declared; `stack` says where it broke. */
@@ -192,8 +208,9 @@ function stackOf(error: unknown): string {
   }
 }
 
-function linesOf(error: unknown): number[] {
-  const places = stackOf(error).matchAll(/\bexercise(?:, <anonymous>)?:(\d+):\d+/g);
+function placesOf(error: unknown, number: number): [number, number][] {
+  const places = stackOf(error).matchAll(/\bexercise-(\d+)-(\d+)(?:, <anonymous>)?:(\d+):\d+/g);
   // An async function made from text has two lines before its body.
-  return [...places].map((match) => Number(match[1]) - 2).slice(0, 50);
+  return [...places].filter(([, run]) => Number(run) === number)
+    .map(([, , part, line]): [number, number] => [Number(part), Number(line) - 2]).slice(0, 50);
 }

@@ -2,7 +2,8 @@
 import type { Notebook } from "../notebook.ts";
 import type { Origin } from "../tangle.ts";
 import { type Exercise, gradeIdOf, hasStub, visibleCheck } from "./exercises.ts";
-import { Judge, type Master, type Program } from "./program.ts";
+import { readCell } from "./cells.ts";
+import { Judge, type Master, originOf, type Program } from "./program.ts";
 import { type Limits, runSandboxed, type Verdict } from "./sandbox.ts";
 
 /** How an exercise stands. */
@@ -52,43 +53,84 @@ export function mayImport(master: Master): (specifier: string) => boolean {
       specifier !== `lib/${master.module}.ts`);
 }
 
+/** What is known of an exercise before anything runs. */
+export interface Planned {
+  /** Why it cannot be run. */
+  problem?: { cell: string; message: string; line?: number };
+  /** The learner's text of its solution cells. */
+  sources: string[];
+  /** The program of the cases that learners see, and that of all. */
+  shown?: Program;
+  full?: Program;
+}
+
+/** Makes programs of a learner's notebook: for these exercises, with the chapter's answers to those. */
+export type Planner = (exercises: string[], standIns: string[]) => Promise<Planned[]>;
+
+/** A planner in this process. */
+export function planner(master: Master, learner: Notebook, read = readCell): Planner {
+  const judge = new Judge(master, learner, mayImport(master), read);
+  return (names, standIns) =>
+    Promise.resolve(
+      names.map((name) => {
+        const exercise = master.exercises.find((one) => one.name === name)!;
+        const sources = exercise.solutions.map((id) => judge.source(id));
+        const problem = judge.problem(exercise);
+        if (problem) return { problem, sources };
+        const [shown, full] = [false, true].map((hidden) =>
+          judge.program(exercise, { hidden, standIns })
+        );
+        return { sources, shown, full };
+      }),
+    );
+}
+
 /** Runs the checks of a chapter on a learner's notebook. */
 export async function judge(
-  master: Master,
-  learner: Notebook,
+  exercises: Exercise[],
+  plan: Planner,
+  options: JudgeOptions,
+): Promise<Result[]> {
+  const planned = await plan(exercises.map(({ name }) => name), []);
+  const first = await judgeAll(exercises, planned, options);
+  // An exercise that needs another one, not done or wrong, is judged by itself: the chapter's answer stands in for the other.
+  const failed = first.flatMap(({ exercise, status }) => status === "passed" ? [] : [exercise]);
+  const again = exercises.filter(({ name }, i) =>
+    failed.includes(name) && planned[i].full?.uses.some((one) => failed.includes(one))
+  );
+  if (!options.withHidden || again.length === 0) return first;
+  const second = await judgeAll(again, await plan(again.map(({ name }) => name), failed), options);
+  return first.map((result) => second.find((one) => one.exercise === result.exercise) ?? result);
+}
+
+async function judgeAll(
+  exercises: Exercise[],
+  planned: Planned[],
   { withHidden, limits, root }: JudgeOptions,
 ): Promise<Result[]> {
-  const judge = new Judge(master, learner, mayImport(master));
-  const runnable = master.exercises.filter((exercise) => !judge.problem(exercise));
-  const shown = runnable.map((one) => judge.program(one, { hidden: false }));
-  const full = withHidden ? runnable.map((one) => judge.program(one, { hidden: true })) : [];
-  const programs = [...shown, ...full];
-  const tasks = programs.map(({ body }, i) =>
-    i < shown.length ? { body } : { body, onlyAfter: i - shown.length }
+  const runnable = planned.filter(({ problem }) => !problem);
+  const programs = runnable.map(({ shown }) => shown!);
+  if (withHidden) programs.push(...runnable.map(({ full }) => full!));
+  const tasks = programs.map(({ parts }, i) =>
+    i < runnable.length ? { parts } : { parts, onlyAfter: i - runnable.length }
   );
   const modules = programs.flatMap((one) => one.modules);
   const verdicts = await runSandboxed(tasks, modules, { limits, root });
-  return master.exercises.map((exercise) => {
-    const problem = judge.problem(exercise);
+  return exercises.map((exercise, i) => {
+    const { problem, sources, shown, full } = planned[i];
     if (problem) return broken(exercise, problem);
-    const at = runnable.indexOf(exercise);
-    const sources = exercise.solutions.map((id) => judge.source(id));
-    const first = resultOf(exercise, verdicts[at], shown[at], sources);
+    const at = runnable.indexOf(planned[i]);
+    const first = resultOf(exercise, verdicts[at], shown!, sources);
     if (first.status !== "passed" || !withHidden) return first;
-    const second = resultOf(exercise, verdicts[at + shown.length], full[at], sources);
-    if (second.status === "passed") return second;
-    const { points, max, title } = second;
-    const hidden = second.diagnosis;
-    return {
-      exercise: exercise.name,
-      title,
-      points,
-      max,
-      status: "failed",
-      diagnosis: HIDDEN_FAILS,
-      hidden,
-    };
+    return withoutHidden(resultOf(exercise, verdicts[at + runnable.length], full!, sources));
   });
+}
+
+/** A result of all cases: what the further ones say is for the teacher. */
+function withoutHidden(result: Result): Result {
+  if (result.status === "passed") return result;
+  const { exercise, title, points, max, diagnosis: hidden } = result;
+  return { exercise, title, points, max, status: "failed", diagnosis: HIDDEN_FAILS, hidden };
 }
 
 function broken(
@@ -119,7 +161,7 @@ function resultOf(
     };
   }
   if (sources.every(hasStub)) return { ...base, points: 0, status: "not started" };
-  const places = (verdict.lines ?? []).map((line) => program.origins[line - 1]);
+  const places = (verdict.places ?? []).map(([part, line]) => originOf(program.parts[part], line));
   const at = places.find((place) => place && solutions.includes(place.cell));
   const first = places.find((place) => place !== undefined);
   const checkLine = places.find((place) => place?.cell === check)?.line;
@@ -147,7 +189,7 @@ function diagnosisOf({ ok, stopped, message = "" }: Verdict, own: string): strin
   return message.trim() || "It threw an error without a message.";
 }
 
-/** What was done to cells that are not the learner's to change, in words. */
+/** What was done to cells that a learner was not to change so, in words. */
 export function tampering(master: Master, learner: Notebook): string[] {
   const notes: string[] = [];
   const count = (id: string) =>
@@ -161,6 +203,13 @@ export function tampering(master: Master, learner: Notebook): string[] {
     const claimed = cell?.metadata.nbgrader?.points;
     if (claimed !== undefined && claimed !== points) {
       notes.push(`The check "${check}" says ${claimed} points; it is worth ${points}.`);
+    }
+    for (const id of solutions) {
+      const own = learner.cells.findLast((one) => gradeIdOf(one) === id);
+      if (!own) notes.push(`The solution cell "${id}" is missing.`);
+      else if (own.cell_type !== "code") {
+        notes.push(`The solution cell "${id}" is text, not code any more: nothing of it was run.`);
+      }
     }
     for (const id of [check, ...solutions]) {
       if (count(id) > 1) notes.push(`${count(id)} cells are called "${id}"; the last one counts.`);

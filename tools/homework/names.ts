@@ -1,240 +1,135 @@
 /**
- * Which names a piece of code takes from outside, and which of them it assigns to: scoping as ECMAScript has it, types
- * left out.
+ * Which names the statements of a cell declare and which they take from outside. What is looked at is the JavaScript that runs,
+ * read as a function's body is read: types are gone by then, so nothing in them can hide a name or fake one.
+ *
+ * Parser: npm `acorn`. Scopes: npm `eslint-scope`, the one that ESLint judges with.
  */
-import type { AnyNode } from "../syntax.ts";
+import { type Comment, type Node, parse, type Program } from "acorn";
+import { analyze, type Reference, type Scope } from "eslint-scope";
+import { type AnyNode, visit } from "../syntax.ts";
 
-/** A name that is used but not declared in the piece itself. */
-export interface FreeName {
+/** A name that a statement uses and does not keep to itself. */
+export interface UsedName {
   name: string;
-  /** Whether the piece assigns to it somewhere. */
+  /** Whether the statement assigns to it somewhere. */
   isWritten: boolean;
   /** Line of the first use (of the first assignment, if there is one), from 1. */
   line: number;
 }
 
-/** The free names of statements that stand together at the top of a cell. */
-export function freeNames(statements: AnyNode[]): Map<string, FreeName> {
-  const found = new Map<string, FreeName>();
-  const top = new Scope(undefined, true);
-  declareAll(statements, top);
-  statements.forEach((statement) => read(statement, top, found));
+/** A statement at the top of a cell. */
+export interface Piece {
+  start: number;
+  end: number;
+  /** Names of values that it declares for the cell; `var` in a block is among them. */
+  declares: string[];
+  /** Names that it uses from the rest of the cell, or from other cells. */
+  uses: UsedName[];
+  /** Where its value stands, if it is an expression. */
+  expression?: { start: number; end: number };
+}
+
+/** Code that reads as JavaScript, but may not stand in an exercise; `line` counts from 1. */
+export class CodeProblem extends Error {
+  constructor(message: string, readonly line: number) {
+    super(message);
+  }
+}
+
+/** What a cell's JavaScript is. */
+export interface Pieces {
+  pieces: Piece[];
+  /** What it holds that no learner's cell may: `import()`, `import.meta`, a comment that begins with `<!--`. */
+  refused?: CodeProblem;
+}
+
+/**
+ * Takes a cell's JavaScript apart.
+ *
+ * @throws CodeProblem if it does not parse
+ */
+export function piecesOf(code: string): Pieces {
+  const comments: Comment[] = [];
+  const program = parsed(code, comments);
+  const refused = refusal(program, comments, code);
+  const pieces: Piece[] = program.body.map((statement) => ({
+    start: statement.start,
+    end: statement.end,
+    declares: [],
+    uses: [],
+    ...statement.type === "ExpressionStatement" ? { expression: statement.expression } : {},
+  }));
+  fill(pieces, program);
+  return { pieces, refused };
+}
+
+function parsed(code: string, comments: Comment[]): Program {
+  try {
+    return parse(code, {
+      ecmaVersion: "latest",
+      sourceType: "script",
+      allowAwaitOutsideFunction: true,
+      allowReturnOutsideFunction: true,
+      locations: true,
+      ranges: true,
+      onComment: comments,
+    });
+  } catch (error) {
+    if (error instanceof RangeError) throw new CodeProblem("it is nested too deeply.", 1);
+    const { loc, message } = error as Error & { loc?: { line: number } };
+    throw new CodeProblem(message.replace(/ \(\d+:\d+\)$/, "") + ".", loc?.line ?? 1);
+  }
+}
+
+function refusal(program: Program, comments: Comment[], code: string): CodeProblem | undefined {
+  const odd = comments.find(({ start }) => /^(?:<!--|-->)/.test(code.slice(start, start + 4)));
+  if (odd) {
+    return new CodeProblem(
+      "it holds <!-- or -->, which is a comment in one kind of JavaScript and an operator in another: put a blank in between.",
+      odd.loc!.start.line,
+    );
+  }
+  let found: CodeProblem | undefined;
+  visit(program, ({ type, meta, loc }) => {
+    const isMeta = type === "MetaProperty" && meta.name === "import";
+    if (!isMeta && type !== "ImportExpression") return;
+    const word = isMeta ? "import.meta" : "import()";
+    found ??= new CodeProblem(`it uses ${word}, which an exercise may not.`, loc.start.line);
+  });
   return found;
 }
 
-/** The names of values (not of types) that statements declare at their top. */
-export function declaredNames(statements: AnyNode[]): string[] {
-  const top = new Scope(undefined, true);
-  declareAll(statements, top);
-  return [...top.names];
-}
-
-class Scope {
-  readonly names = new Set<string>();
-  constructor(readonly parent: Scope | undefined, readonly isFunction: boolean) {}
-
-  has(name: string): boolean {
-    return this.names.has(name) || (this.parent?.has(name) ?? false);
-  }
-
-  /** The scope that `var` declares in. */
-  get function(): Scope {
-    return this.isFunction || !this.parent ? this : this.parent.function;
-  }
-}
-
-/** Names that a list of statements declares in its own block; `var` goes to the function around it. */
-function declareAll(statements: AnyNode[], scope: Scope): void {
-  for (const statement of statements) {
-    const inner = unexported(statement);
-    if (/^(Function|Class|TSEnum)Declaration$/.test(inner?.type) && inner.id) {
-      scope.names.add(inner.id.name);
+function fill(pieces: Piece[], program: Program): void {
+  const manager = analyze(program as AnyNode, {
+    ecmaVersion: 2025 as never,
+    sourceType: "script",
+    nodejsScope: true,
+    impliedStrict: true,
+  });
+  const top = manager.globalScope!.childScopes[0];
+  const at = (node: Node) =>
+    pieces.find(({ start, end }) => start <= node.start && node.end <= end);
+  for (const { name, defs } of top.variables) {
+    for (const def of defs) {
+      const piece = at(def.name as unknown as Node);
+      if (piece && !piece.declares.includes(name)) piece.declares.push(name);
     }
-    if (inner?.type === "VariableDeclaration" && inner.kind !== "var" && !inner.declare) {
-      inner.declarations.forEach((one: AnyNode) => declarePattern(one.id, scope));
-    }
-    if (statement?.type === "ImportDeclaration" && statement.importKind !== "type") {
-      statement.specifiers.forEach((one: AnyNode) => scope.names.add(one.local.name));
-    }
-    hoistVars(inner, scope.function);
+  }
+  for (const scope of manager.scopes) {
+    for (const reference of scope.references) use(reference, top, at);
   }
 }
 
-/** The declaration inside an `export`, or the statement itself. */
-function unexported(statement: AnyNode): AnyNode {
-  return /^Export(Named|Default)Declaration$/.test(statement?.type) && statement.declaration
-    ? statement.declaration
-    : statement;
-}
-
-function hoistVars(node: AnyNode, scope: Scope): void {
-  if (Array.isArray(node)) return node.forEach((child) => hoistVars(child, scope));
-  if (typeof node?.type !== "string" || isFunction(node) || /^(Class|TS)/.test(node.type)) return;
-  if (node.type === "VariableDeclaration" && node.kind === "var") {
-    node.declarations.forEach((one: AnyNode) => declarePattern(one.id, scope));
-  }
-  childrenOf(node).forEach((child) => hoistVars(child, scope));
-}
-
-function declarePattern(pattern: AnyNode, scope: Scope): void {
-  switch (pattern?.type) {
-    case "Identifier":
-      scope.names.add(pattern.name);
-      return;
-    case "ObjectPattern":
-      return pattern.properties.forEach((one: AnyNode) =>
-        declarePattern(one.type === "RestElement" ? one.argument : one.value, scope)
-      );
-    case "ArrayPattern":
-      return pattern.elements.forEach((one: AnyNode) => declarePattern(one, scope));
-    case "AssignmentPattern":
-      return declarePattern(pattern.left, scope);
-    case "RestElement":
-      return declarePattern(pattern.argument, scope);
-    case "TSParameterProperty":
-      return declarePattern(pattern.parameter, scope);
-  }
-}
-
-function isFunction(node: AnyNode): boolean {
-  return /Function(Declaration|Expression)$|^(Object|Class|ClassPrivate)Method$/.test(node.type);
-}
-
-const TYPE_KEYS = new Set([
-  "typeAnnotation",
-  "typeParameters",
-  "typeArguments",
-  "returnType",
-  "implements",
-  "superTypeParameters",
-  "superTypeArguments",
-  "predicate",
-]);
-
-/** Children that hold values: no types, comments or places. */
-function childrenOf(node: AnyNode): AnyNode[] {
-  return Object.entries(node)
-    .filter(([key, value]) =>
-      typeof value === "object" && value !== null && !TYPE_KEYS.has(key) &&
-      !/omments$|^loc$|^extra$|^tokens$/.test(key)
-    ).flatMap(([, value]) => value as AnyNode);
-}
-
-const VALUE_WRAPPERS =
-  /^TS(As|Satisfies|NonNull|Instantiation)Expression$|^TSTypeAssertion$|^TSParameterProperty$|^TSEnum/;
-
-function read(node: AnyNode, scope: Scope, found: Map<string, FreeName>): void {
-  if (Array.isArray(node)) return node.forEach((child) => read(child, scope, found));
-  if (typeof node?.type !== "string") return;
-  if (node.type.startsWith("TS") && !VALUE_WRAPPERS.test(node.type)) return;
-  if (isFunction(node)) return readFunction(node, scope, found);
-  switch (node.type) {
-    case "Identifier":
-      return use(node, scope, found, false);
-    case "ImportDeclaration":
-    case "LabeledStatement":
-    case "BreakStatement":
-    case "ContinueStatement":
-      return read(node.type === "LabeledStatement" ? node.body : undefined, scope, found);
-    case "MemberExpression":
-    case "OptionalMemberExpression":
-      return read([node.object, node.computed ? node.property : undefined], scope, found);
-    case "ObjectProperty":
-    case "ClassProperty":
-    case "ClassAccessorProperty":
-      return read(
-        [node.computed ? node.key : undefined, node.value, node.decorators],
-        scope,
-        found,
-      );
-    case "ClassPrivateProperty":
-      return read(node.value, scope, found);
-    case "MetaProperty":
-      return;
-    case "ExportNamedDeclaration":
-      if (node.source) return;
-      return read(
-        [node.declaration, ...(node.specifiers ?? []).map((one: AnyNode) => one.local)],
-        scope,
-        found,
-      );
-    case "AssignmentExpression":
-      writeTo(node.left, scope, found);
-      return read([node.left, node.right], scope, found);
-    case "UpdateExpression":
-      writeTo(node.argument, scope, found);
-      return read(node.argument, scope, found);
-    case "TSEnumDeclaration":
-    case "TSEnumBody":
-      return read(node.members ?? node.body, scope, found);
-    case "TSEnumMember":
-      return read(node.initializer, scope, found);
-    default:
-      return readScoped(node, scope, found);
-  }
-}
-
-function readScoped(node: AnyNode, scope: Scope, found: Map<string, FreeName>): void {
-  let inner = scope;
-  if (/^(BlockStatement|StaticBlock)$/.test(node.type)) {
-    inner = new Scope(scope, node.type === "StaticBlock");
-    declareAll(node.body, inner);
-  } else if (/^For(In|Of|)Statement$/.test(node.type)) {
-    inner = new Scope(scope, false);
-    const head = node.type === "ForStatement" ? node.init : node.left;
-    if (head?.type === "VariableDeclaration") declareAll([head], inner);
-    else if (node.type !== "ForStatement") writeTo(head, scope, found);
-  } else if (node.type === "SwitchStatement") {
-    inner = new Scope(scope, false);
-    declareAll(node.cases.flatMap((one: AnyNode) => one.consequent), inner);
-  } else if (node.type === "CatchClause") {
-    inner = new Scope(scope, false);
-    declarePattern(node.param, inner);
-  } else if (/^Class(Declaration|Expression)$/.test(node.type) && node.id) {
-    inner = new Scope(scope, false);
-    inner.names.add(node.id.name);
-  }
-  read(childrenOf(node), inner, found);
-}
-
-function readFunction(node: AnyNode, scope: Scope, found: Map<string, FreeName>): void {
-  const inner = new Scope(scope, true);
-  if (node.type === "FunctionExpression" && node.id) inner.names.add(node.id.name);
-  if (node.type !== "ArrowFunctionExpression") inner.names.add("arguments");
-  node.params.forEach((one: AnyNode) => declarePattern(one, inner));
-  if (node.body?.type === "BlockStatement") declareAll(node.body.body, inner);
-  if (node.computed) read(node.key, scope, found);
-  read([node.params, node.body, node.decorators], inner, found);
-}
-
-function use(node: AnyNode, scope: Scope, found: Map<string, FreeName>, isWritten: boolean): void {
-  if (scope.has(node.name)) return;
-  const known = found.get(node.name);
-  const line = node.loc?.start.line ?? 1;
-  if (!known) found.set(node.name, { name: node.name, isWritten, line });
+function use(reference: Reference, top: Scope, at: (node: Node) => Piece | undefined): void {
+  const { resolved } = reference;
+  const identifier = reference.identifier as unknown as Node & { name: string };
+  if (resolved && (resolved.scope !== top || resolved.defs.length === 0)) return;
+  const uses = at(identifier)?.uses;
+  if (!uses) return;
+  if (reference.init) return;
+  const isWritten = reference.isWrite();
+  const known = uses.find(({ name }) => name === identifier.name);
+  const line = identifier.loc!.start.line;
+  if (!known) uses.push({ name: identifier.name, isWritten, line });
   else if (isWritten && !known.isWritten) Object.assign(known, { isWritten, line });
-}
-
-/** Marks the names that an assignment's left side writes. */
-function writeTo(target: AnyNode, scope: Scope, found: Map<string, FreeName>): void {
-  switch (target?.type) {
-    case "Identifier":
-      return use(target, scope, found, true);
-    case "ObjectPattern":
-      return target.properties.forEach((one: AnyNode) =>
-        writeTo(one.type === "RestElement" ? one.argument : one.value, scope, found)
-      );
-    case "ArrayPattern":
-      return target.elements.forEach((one: AnyNode) => writeTo(one, scope, found));
-    case "AssignmentPattern":
-      return writeTo(target.left, scope, found);
-    case "RestElement":
-      return writeTo(target.argument, scope, found);
-    case "TSAsExpression":
-    case "TSNonNullExpression":
-    case "TSSatisfiesExpression":
-    case "TSTypeAssertion":
-    case "ParenthesizedExpression":
-      return writeTo(target.expression, scope, found);
-  }
 }

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ROOT, writeWhole } from "../notebook.ts";
+import type { Part } from "./program.ts";
 import { NOT_LOCKED, type Order, PRINTED_TOO_MUCH, type Report } from "./harness.ts";
 
 /** The sandbox cannot be used at all: nobody's submission is to blame. */
@@ -41,7 +42,7 @@ const POLL_MS = 50;
 
 /** A program, and perhaps the number of another that must have passed before. */
 export interface Task {
-  body: string;
+  parts: Part[];
   onlyAfter?: number;
 }
 
@@ -77,9 +78,9 @@ function isPass(verdict: Verdict | undefined): boolean {
 }
 
 /** A task whose predecessor is counted from the first of this process; one that failed before never passes. */
-function localised({ body, onlyAfter }: Task, done: number, verdicts: Verdict[]): Task {
-  if (onlyAfter === undefined || isPass(verdicts[onlyAfter])) return { body };
-  return { body, onlyAfter: onlyAfter < done ? -1 : onlyAfter - done };
+function localised({ parts, onlyAfter }: Task, done: number, verdicts: Verdict[]): Task {
+  if (onlyAfter === undefined || isPass(verdicts[onlyAfter])) return { parts };
+  return { parts, onlyAfter: onlyAfter < done ? -1 : onlyAfter - done };
 }
 
 const prepared = new Map<string, Promise<string>>();
@@ -266,7 +267,7 @@ class Watch {
 }
 
 /** Processor time and resident memory of a process; undefined if this system does not tell. */
-function usage(pid: number): { cpuSeconds: number; memoryMB: number } | undefined {
+export function usage(pid: number): { cpuSeconds: number; memoryMB: number } | undefined {
   try {
     if (Deno.build.os === "linux") {
       const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
