@@ -100,7 +100,9 @@ function refuseManyLetterCases(pattern: string): void {
     return String.fromCodePoint(parseInt(four ?? more, 16));
   });
   const lower = plain.toLowerCase();
-  const found = (odd ??= oddCases()).find((letters) => lower.includes(letters) || plain.includes(letters));
+  const found = (odd ??= oddCases()).find((letters) =>
+    lower.includes(letters) || plain.includes(letters)
+  );
   if (found) throw new Error(`"${found}" beside (?i) is not supported: it has more cases than two`);
 }
 
