@@ -100,7 +100,9 @@ export function folder(flag: string, value: string): string {
  */
 export function chapterFiles(names: string[], folder = NOTEBOOKS): string[] {
   const parts = (name: string) => name.endsWith(".ipynb") ? [name] : name.split(",");
-  return names.flatMap(parts).filter(Boolean).map((name) => {
+  const all = names.flatMap(parts).filter(Boolean);
+  if (names.length && all.length === 0) throw new UsageError("the chapter's name is empty");
+  return all.map((name) => {
     try {
       const file = findChapter(name, folder);
       if (!existsSync(file)) throw new Error(`no file ${file}`);

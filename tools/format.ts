@@ -5,6 +5,7 @@
  *     deno task fmt [--check]
  */
 import { basename, join } from "node:path";
+import { taskCommand } from "lib/engine/environment.ts";
 import { readFlags, runProgram, sentenceOf, UsageError } from "./cli.ts";
 import {
   formatNotebook,
@@ -66,7 +67,7 @@ export async function formatNotebooks(isCheck: boolean, folder = NOTEBOOKS): Pro
       const text = await formatted(file);
       if (text === readWhole(file)) continue;
       if (!isCheck) writeWhole(file, text);
-      else problems.push(`notebooks/${basename(file)} is not formatted: deno task fmt`);
+      else problems.push(`notebooks/${basename(file)} is not formatted: ${taskCommand("fmt")}`);
     } catch (error) {
       const sentence = sentenceOf(error);
       if (sentence === undefined) throw error;

@@ -18,6 +18,7 @@ import {
   NotebookError,
   NOTEBOOKS,
   parseNotebook,
+  readBytes,
   readNotebook,
   writeNotebook,
   writeWhole,
@@ -119,7 +120,7 @@ function gradeWords(cell: Cell): string {
 
 /** The text of a file, also in UTF-16, in which PowerShell writes what `>` redirects. */
 function readText(file: string): string {
-  const bytes = Deno.readFileSync(file);
+  const bytes = readBytes(file);
   const [a, b] = bytes;
   const encoding = a === 0xff && b === 0xfe
     ? "utf-16le"

@@ -77,9 +77,16 @@ Deno.test("a wrong command line is refused in a sentence", async () => {
   await refused("one chapter is needed, got 2", "01", "02");
   await refused("no flag --form; did you mean --from?", "01", "--form", "a");
   await refused("no file nowhere.txt", "01", "--from", "nowhere.txt");
+  await refused("the chapter's name is empty", "");
   await refused('no chapter "wrods"', "wrods", "--from", book.notebook("01-words"));
   writeNotebook(book.notebook("02-verbs"), readNotebook(book.notebook("01-words")));
   book.write("notebooks/02-verbs.ipynb", "{");
+  const cannot = [["01", "--from", folder], [folder + "/03-dir.ipynb"]];
+  Deno.mkdirSync(folder + "/03-dir.ipynb");
+  for (const args of cannot) {
+    await assertRejects(() => main(args, folder), NotebookError, "cannot be read");
+  }
+  await assertRejects(() => main(["01"], folder + "/none"), UsageError, "there is none yet");
   await assertRejects(() => main(["02"], folder), NotebookError, "02-verbs.ipynb: not valid JSON");
 });
 
