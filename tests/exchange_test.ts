@@ -463,6 +463,19 @@ testIf(
     }),
 );
 
+Deno.test("a pointer of git-LFS or a web page in a file's place is said to be one", async () => {
+  const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  const page = "<!DOCTYPE html><html><body>404</body></html>";
+  for (const [text, words] of [[pointer, "a git-LFS pointer"], [page, "a web page (HTML)"]]) {
+    for (const name of ["model.safetensors", "config.json", "tokenizer.json"]) {
+      await withCopy(async (folder) => {
+        await Deno.writeTextFile(join(folder, name), text);
+        await assertRejects(() => importHuggingFace(folder), Error, `${name}: is ${words}`);
+      });
+    }
+  }
+});
+
 Deno.test("a folder to export into may be named in any way", async () => {
   await inFolder(async (parent) => {
     const model = tiny();
