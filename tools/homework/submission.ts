@@ -84,7 +84,7 @@ function cellOf(raw: unknown, index: number, used: Set<string>): Cell | undefine
   const id = own && !used.has(own) ? own : `cell-${index + 1}`;
   used.add(id);
   const info = isRecord(raw.metadata) ? gradeInfo(raw.metadata.nbgrader) : undefined;
-  const source = lines.join("").replaceAll("\r\n", "\n");
+  const source = lines.join("").replace(/\r\n?/g, "\n");
   return { id, cell_type: type, source, metadata: info ? { nbgrader: info } : {} };
 }
 
