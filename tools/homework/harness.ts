@@ -178,8 +178,14 @@ const quiet = Object.freeze(() => Promise.resolve());
 
 /** A module in which some functions throw. */
 function without(module: Values, refused: Record<string, string> = {}): Values {
-  const standIns = Object.entries(refused).map(([name, why]) => [name, missing(why)]);
+  const standIns = Object.entries(refused).map(([name, why]) => [name, untouchable(why)]);
   return standIns.length ? Object.freeze({ ...module, ...Object.fromEntries(standIns) }) : module;
+}
+
+/** A function, or a group of functions, that throws when it is used. */
+function untouchable(why: string): unknown {
+  const refuse = missing(why);
+  return new Proxy(refuse, { get: refuse });
 }
 
 /** What a learner's cell gets of the chapter: functions, lists and plain objects cannot be changed. */

@@ -53,7 +53,16 @@ export function placesOf(
 }
 
 function missing(wanted: ReadCell): Place {
-  const problem = new CellProblem("the cell is not in the notebook.");
+  return without(wanted, "the cell is not in the notebook.");
+}
+
+/** Stands in for a cell that declares a name which nobody declares. */
+function lost(name: string, wanted: ReadCell): Place {
+  return without(wanted, `no cell declares \`${name}\` any more.`);
+}
+
+function without(wanted: ReadCell, why: string): Place {
+  const problem = new CellProblem(why);
   const cell = { ...wanted, source: "", code: "", pieces: [], imports: [] };
   return { cell, isOwn: true, at: -1, problem, names: declaredIn(wanted), solutions: [wanted.id] };
 }
@@ -98,6 +107,9 @@ export class Names {
       declaredIn(cell).forEach((name) => names.set(name, place));
     }
     own.forEach((place) => this.#learn(place));
+    for (const [name, { cell }] of this.#answers) {
+      if (!this.#own.has(name)) this.#own.set(name, [lost(name, cell)]);
+    }
   }
 
   #learn(place: Place): void {

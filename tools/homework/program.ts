@@ -139,19 +139,19 @@ export class Judge {
   /** What keeps an exercise from being run at all: a cell that is missing, does not parse or does what it may not. */
   problem(exercise: Exercise): { cell: string; message: string; line?: number } | undefined {
     for (const id of exercise.solutions) {
-      for (const { place, name } of this.#answers(id, exercise)) {
-        const problem = place ? this.#problemOf(place, exercise) : lost(name);
-        if (problem) return { cell: place?.cell.id ?? id, ...messageOf(problem) };
+      for (const place of this.#answers(id, exercise)) {
+        const problem = this.#problemOf(place, exercise);
+        if (problem) return { cell: place.cell.id, ...messageOf(problem) };
       }
     }
   }
 
   /** Which cells answer a solution cell: those that declare its names; of a chapter's cell that does not parse, the cell itself. */
-  #answers(id: string, exercise: Exercise): { place?: Place; name: string }[] {
+  #answers(id: string, exercise: Exercise): Place[] {
     const before = this.#before(exercise);
-    const names = this.#asked(id).map((name) => ({ place: this.#names.own(name, before), name }));
+    const places = this.#asked(id).map((name) => this.#names.own(name, before)!);
     const itself = this.#places.filter(({ solutions }) => solutions?.includes(id));
-    return names.length ? names : itself.map((place) => ({ place, name: id }));
+    return places.length ? places : itself;
   }
 
   #problemOf(place: Place, exercise: Exercise): CellProblem | undefined {
@@ -176,7 +176,7 @@ export class Judge {
   /** The learner's text for a solution cell, wherever it stands; "" if there is none. */
   source(id: string): string {
     const exercise = this.#master.exercises.find(({ solutions }) => solutions.includes(id))!;
-    const texts = this.#answers(id, exercise).map(({ place }) => place?.cell.source ?? "");
+    const texts = this.#answers(id, exercise).map(({ cell }) => cell.source);
     return [...new Set(texts)].join("\n");
   }
 
@@ -234,10 +234,6 @@ interface Standing {
   forChapter?: Set<string>;
   /** The same, where the learner's code uses them. */
   forLearner?: Set<string>;
-}
-
-function lost(name: string): CellProblem {
-  return new CellProblem(`no cell declares \`${name}\` any more.`);
 }
 
 function messageOf({ message, line }: CellProblem): { message: string; line?: number } {
