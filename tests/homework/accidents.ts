@@ -86,7 +86,6 @@ export const accidents: Accident[] = [
       "const power = 2;",
       "const power = -0.5;",
     ),
-    isRun: true,
   },
   {
     name: "a helper twice in one cell",
@@ -101,7 +100,6 @@ export const accidents: Accident[] = [
       cellOf(notebook, SCORES).source = scores(USES_ROOT);
       add(notebook, "ex-scores-check", ROOT);
     },
-    isRun: true,
   },
   {
     name: "a constant beside a print",
@@ -155,7 +153,6 @@ export const accidents: Accident[] = [
       "return tf.matMul(q, k, false, true).div(table[q.shape.at(-1)!]) as T;",
       "const table: number[] = [];\nfor (let i = 0; i < 100; i++) {\n  table.push(Math.sqrt(i));\n  if (i === 99) console.log(table.length);\n}",
     ),
-    isRun: true,
   },
   {
     name: "a table that a function fills",
@@ -251,7 +248,6 @@ export const accidents: Accident[] = [
   {
     name: "a display below",
     change: maskWith("", "await show(String(await causalMask(3).array()));"),
-    isRun: true,
   },
   {
     name: "a try below that throws",
@@ -263,7 +259,6 @@ export const accidents: Accident[] = [
     change: mask(
       `export const causalMask = (queries: number, keys = queries): tf.Tensor2D => {${RIGHT_MASK}\n};`,
     ),
-    isRun: true,
   },
   {
     name: "a var",
@@ -313,7 +308,6 @@ export const accidents: Accident[] = [
     change: maskWith(
       "let n = 3;\nwhile (n --> 0);\nconst a = 1, b = 2, c = 3, f = (...x: any[]) => x;\nf(a < b, c > (1));\nconst s = '<!-- no comment -->', r = /[/]\\/(?<x>a)|(?<y>b)/u, t = `${`}`}`;\nconst d = a / b / c, e = a!/b/c;\n/* --> */ // <!-- x",
     ),
-    isRun: true,
   },
   {
     name: "a comment as in HTML",
@@ -403,7 +397,6 @@ export const accidents: Accident[] = [
     change: maskWith("", "}"),
     points: [0, 1, 2, 3],
     says: /"line":\d/,
-    isRun: true,
   },
   {
     name: "an answer that calls itself for ever",

@@ -4,6 +4,7 @@ import { basename, delimiter, dirname, join } from "node:path";
 import { SOLUTION_BEGIN, SOLUTION_END, withoutRegion } from "tools/homework/exercises.ts";
 import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
 import { learnerNotebook, release } from "tools/homework/release.ts";
+import { accidents, pointsOf } from "../homework/accidents.ts";
 import { findChapter, type Notebook, readNotebook, writeNotebook } from "tools/notebook.ts";
 
 const python = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
@@ -95,6 +96,13 @@ const ten: Record<string, Notebook> = {
   ),
 };
 
+const accidental = accidents.filter(({ isRun }) => isRun);
+const nameOf = (accident: string) => accident.replace(/[^a-z]+/gi, "-");
+const learners: Record<string, Notebook> = {
+  ...ten,
+  ...Object.fromEntries(accidental.map(({ name, change }) => [nameOf(name), learner({}, change)])),
+};
+
 const READ_POINTS = `
 import json
 from nbgrader.api import Gradebook
@@ -105,7 +113,7 @@ with Gradebook("sqlite:///gradebook.db") as book:
 
 Deno.test({
   name: isThere
-    ? "nbgrader and homework grade give ten submissions the same points"
+    ? "nbgrader and homework grade give the same points"
     : `nbgrader: skipped, "${python} -m nbgrader" is not here (pip install nbgrader, or set NANO_LLM_PYTHON)`,
   ignore: !isThere,
   async fn(t) {
@@ -150,7 +158,7 @@ Deno.test({
           assertEquals(ours.metadata, cell.metadata);
         }
       });
-      for (const [student, notebook] of Object.entries(ten)) {
+      for (const [student, notebook] of Object.entries(learners)) {
         writeNotebook(join(course, "submitted", student, name, `${name}.ipynb`), notebook);
       }
       await run(["-m", "nbgrader", "autograde", name]);
@@ -167,7 +175,11 @@ Deno.test({
           Deno.statSync(join(course, "feedback", student, name, `${name}.html`));
         });
       }
-      assertEquals(grades.length, 10);
+      assertEquals(grades.length, Object.keys(learners).length);
+      for (const accident of accidental) {
+        const { exercises } = grades.find(({ student }) => student === nameOf(accident.name))!;
+        assertEquals(exercises.map(({ points }) => points), pointsOf(accident), accident.name);
+      }
     } finally {
       await Deno.remove(course, { recursive: true });
     }
