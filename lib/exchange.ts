@@ -3,18 +3,26 @@
  * llama.cpp. Both know our default architecture as "gpt2".
  */
 import * as tf from "@tensorflow/tfjs";
-import { replaceFile } from "./data/folder.ts";
+import { placeOf, replaceFile } from "./data/folder.ts";
 import { encodeGGUF, type GGUFTensor, type GGUFValue } from "./data/gguf.ts";
 import {
   gpt2Config,
-  gpt2Weights,
   HuggingFaceError,
   readGPT2Config,
   readJSON,
   readTensors,
-  readTokenizerJSON,
+  roleIds,
 } from "./data/huggingface.ts";
 import { encodeSafetensors, type HostTensor } from "./data/safetensors.ts";
+import {
+  type NamedRoles,
+  ROLES,
+  rolesOf,
+  type TokenRoles,
+  withoutRoles,
+} from "./data/token-roles.ts";
+import { readTokenizerFolder } from "./data/tokenizer-folder.ts";
+import { gpt2Weights } from "./data/weight-names.ts";
 import { CharacterTokenizer, PATTERNS, Tokenizer, type TokenizerJSON } from "./tokenizer.ts";
 import { gptFromWeights } from "./train.ts";
 import { type GPT, type GPTConfig, parameterShapes } from "./transformer.ts";
@@ -23,6 +31,11 @@ import { type GPT, type GPTConfig, parameterShapes } from "./transformer.ts";
 export interface ModelAndTokenizer {
   model: GPT;
   tokenizer: Tokenizer | CharacterTokenizer;
+  /**
+   * Which tokens begin (`bos`), end (`eos`) and fill (`pad`) texts and stand for the unknown (`unk`), by text or id. Unless given,
+   * what the tokenizer's file said, or what the names of its special tokens say.
+   */
+  roles?: NamedRoles;
 }
 
 /**
@@ -36,43 +49,47 @@ export interface ModelAndTokenizer {
  * @example await exportHuggingFace("build/hf", await loadCheckpoint(modelFolder()));
  */
 export async function exportHuggingFace(
-  folder: string,
-  { model, tokenizer }: ModelAndTokenizer,
+  folder: string | URL,
+  { model, tokenizer, roles: named }: ModelAndTokenizer,
 ): Promise<void> {
   requireGPT2(model.config, tokenizer);
-  const end = endToken(tokenizer);
+  const place = placeOf(folder);
+  const file = tokenizer.toJSON();
+  const roles = rolesOf(file.added_tokens, named);
   const weights = encodeSafetensors(await gpt2Tensors(model), { format: "pt" });
   const json = (name: string, value: unknown) =>
-    replaceFile(`${folder}/${name}`, JSON.stringify(value, null, 2) + "\n");
+    replaceFile(`${place}/${name}`, JSON.stringify(value, null, 2) + "\n");
   const { mkdir } = await import("node:fs/promises");
-  await mkdir(folder, { recursive: true });
-  await json("config.json", gpt2Config(model.config, end?.id));
-  const { id = null } = end ?? {};
-  await json("generation_config.json", { bos_token_id: id, eos_token_id: id, do_sample: true });
-  await json("tokenizer.json", tokenizer);
+  await mkdir(place, { recursive: true });
+  await json("config.json", gpt2Config(model.config, roles));
+  await json("generation_config.json", { ...roleIds(roles), do_sample: true });
+  await json("tokenizer.json", { ...file, added_tokens: withoutRoles(file.added_tokens) });
   await json("tokenizer_config.json", {
     tokenizer_class: "PreTrainedTokenizerFast",
     model_max_length: model.config.blockSize,
     clean_up_tokenization_spaces: false,
-    ...(end && { bos_token: end.name, eos_token: end.name }),
+    ...roleTexts(file, roles),
   });
-  await replaceFile(`${folder}/model.safetensors`, weights);
+  await replaceFile(`${place}/model.safetensors`, weights);
 }
 
 /**
  * Loads a GPT-2 from a folder that transformers wrote, or `exportHuggingFace`: weights in F32, F16 or BF16, in one file or in
- * shards, with or without "transformer." before their names and with the old mask buffers.
+ * shards, also through links, with or without "transformer." before their names, with the old mask buffers, with what torch.compile and
+ * data parallel training put before names; of tied models with the token table, the output matrix, or both.
  *
- * @returns the model, and the tokenizer if the folder has one
+ * @param from the folder, a path or a file URL
+ * @returns the model, the tokenizer if the folder has one, and which tokens its files say begin and end texts
  * @throws HuggingFaceError naming the file, or the field of config.json, that is missing or not supported
  * @throws SafetensorsError naming the tensor that is missing, unknown, or of a wrong type, shape or value
  * @throws TokenizerFormatError if the tokenizer is no byte-level BPE
  */
 export async function importHuggingFace(
-  folder: string,
-): Promise<{ model: GPT; tokenizer?: Tokenizer | CharacterTokenizer }> {
-  const shape = readGPT2Config(await readJSON(`${folder}/config.json`));
-  const json = await readTokenizerJSON(folder);
+  from: string | URL,
+): Promise<{ model: GPT; tokenizer?: Tokenizer | CharacterTokenizer; roles: TokenRoles }> {
+  const folder = placeOf(from);
+  const { isTied, ...shape } = readGPT2Config(await readJSON(`${folder}/config.json`));
+  const { json, roles } = await readTokenizerFolder(folder);
   const isByLetter = (json as TokenizerJSON | undefined)?.decoder?.type === "Fuse";
   const tokenizer = json === undefined
     ? undefined
@@ -82,11 +99,12 @@ export async function importHuggingFace(
       `${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, vocab_size is ${shape.vocabSize}`,
     );
   }
-  const weights = gpt2Weights(await readTensors(folder));
+  const weights = gpt2Weights(await readTensors(folder), isTied);
   try {
     return {
       model: gptFromWeights({ ...GPT2, ...shape, nKVHead: shape.nHead }, weights),
       tokenizer,
+      roles,
     };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -103,7 +121,7 @@ export async function importHuggingFace(
  */
 export async function exportGGUF(
   file: string,
-  { model, tokenizer }: ModelAndTokenizer,
+  { model, tokenizer, roles }: ModelAndTokenizer,
 ): Promise<void> {
   requireGPT2(model.config, tokenizer);
   if (!(tokenizer instanceof Tokenizer) || tokenizer.pattern !== PATTERNS.gpt2) {
@@ -115,7 +133,11 @@ export async function exportGGUF(
     // A file of llama.cpp's holds a matrix by rows of its output; GPT-2's by rows of its input.
     tensors[ggufName(name)] = /(attn|mlp)\.c_\w+\.weight$/.test(name) ? transposed(tensor) : tensor;
   }
-  const keys = { ...modelKeys(model.config), ...tokenizerKeys(tokenizer, model.config.vocabSize) };
+  requireLlamaTokens(tokenizer);
+  const keys = {
+    ...modelKeys(model.config),
+    ...tokenizerKeys(tokenizer, model.config.vocabSize, roles),
+  };
   await replaceFile(file, encodeGGUF(keys, tensors));
 }
 
@@ -154,14 +176,26 @@ async function gpt2Tensors({ config, parameters }: GPT): Promise<Record<string, 
   return tensors;
 }
 
-/** The token that ends a text: GPT-2's, or else the first special one. */
-function endToken(
-  { specialTokens }: { specialTokens: ReadonlyMap<string, number> },
-): { name: string; id: number } | undefined {
-  const [name] = ["<|endoftext|>", ...specialTokens.keys()].filter((name) =>
-    specialTokens.has(name)
-  );
-  return name === undefined ? undefined : { name, id: specialTokens.get(name)! };
+/** The texts of tokens that play a part, as tokenizer_config.json names them. */
+function roleTexts({ added_tokens }: TokenizerJSON, roles: TokenRoles): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const role of ROLES) {
+    const token = added_tokens.find(({ id }) => id === roles[role]?.[0]);
+    if (token) texts[`${role}_token`] = token.content;
+  }
+  return texts;
+}
+
+/** @throws RangeError naming what llama.cpp does not do with a text */
+function requireLlamaTokens(tokenizer: Tokenizer): void {
+  const { added_tokens, normalizer } = tokenizer.toJSON();
+  if (normalizer) {
+    throw new RangeError(`GGUF has no normalizer; this tokenizer's is ${normalizer.type}`);
+  }
+  for (const flag of ["single_word", "lstrip", "rstrip"] as const) {
+    const token = added_tokens.find((token) => token[flag]);
+    if (token) throw new RangeError(`GGUF has no ${flag} for tokens; "${token.content}" has it`);
+  }
 }
 
 /** GPT-2's names of the parts, and llama.cpp's. */
@@ -210,26 +244,39 @@ function modelKeys(config: GPTConfig): Record<string, GGUFValue> {
 }
 
 /** llama.cpp's numbers for kinds of tokens. */
-const KINDS = { normal: 1, control: 3, unused: 5 };
+const KINDS = { normal: 1, control: 3, userDefined: 4, unused: 5 };
 
-function tokenizerKeys(tokenizer: Tokenizer, vocabSize: number): Record<string, GGUFValue> {
-  const { vocab, merges } = tokenizer.toJSON().model;
+function tokenizerKeys(
+  tokenizer: Tokenizer,
+  vocabSize: number,
+  named?: NamedRoles,
+): Record<string, GGUFValue> {
+  const { model: { vocab, merges }, added_tokens } = tokenizer.toJSON();
   const tokens = Array.from({ length: vocabSize }, (_, id) => `[unused ${id}]`);
   const kinds = tokens.map(() => KINDS.unused);
-  for (const [token, id] of Object.entries(vocab)) {
-    tokens[id] = token;
-    kinds[id] = tokenizer.specialTokens.has(token) ? KINDS.control : KINDS.normal;
+  for (const [token, id] of Object.entries(vocab)) [tokens[id], kinds[id]] = [token, KINDS.normal];
+  for (const { id, content, special } of added_tokens) {
+    [tokens[id], kinds[id]] = [content, special ? KINDS.control : KINDS.userDefined];
   }
+  const { bos, eos, pad, unk } = rolesOf(added_tokens, named);
+  const id = (value: number): GGUFValue => ({ type: "uint32", value });
   // llama.cpp insists on an end token: without a special one, the byte 0, which no text has.
-  const end = endToken(tokenizer)?.id ?? tokenizer.encode("\0")[0];
+  const end = eos?.[0] ?? tokenizer.encode("\0")[0];
+  const around = tokenizer.encode("", { addSpecialTokens: true });
   return {
     "tokenizer.ggml.model": { type: "string", value: "gpt2" },
     "tokenizer.ggml.pre": { type: "string", value: "gpt-2" },
     "tokenizer.ggml.tokens": { type: "strings", value: tokens },
     "tokenizer.ggml.token_type": { type: "int32s", value: kinds },
     "tokenizer.ggml.merges": { type: "strings", value: merges },
-    "tokenizer.ggml.bos_token_id": { type: "uint32", value: end },
-    "tokenizer.ggml.eos_token_id": { type: "uint32", value: end },
-    "tokenizer.ggml.add_bos_token": { type: "bool", value: false },
+    "tokenizer.ggml.bos_token_id": id(bos?.[0] ?? end),
+    "tokenizer.ggml.eos_token_id": id(end),
+    ...(pad && { "tokenizer.ggml.padding_token_id": id(pad[0]) }),
+    ...(unk && { "tokenizer.ggml.unknown_token_id": id(unk[0]) }),
+    "tokenizer.ggml.add_bos_token": { type: "bool", value: around[0] === (bos?.[0] ?? end) },
+    "tokenizer.ggml.add_eos_token": {
+      type: "bool",
+      value: around.length > 1 && around.at(-1) === end,
+    },
   };
 }

@@ -6,9 +6,10 @@
  *
  * @module sample
  */
-// export: 3c62f8c4, from notebooks/06-sample.ipynb
+// export: 21a25ca6, from notebooks/06-sample.ipynb
 
 import { Random } from "lib/engine/random.ts";
+import { checkSettings, requireSetting, type Rules, setting } from "lib/engine/settings.ts";
 import * as tf from "@tensorflow/tfjs";
 import type { LayerCache, ModelCache } from "lib/attention.ts";
 import { verifyOperators } from "lib/engine/ops.ts";
@@ -224,30 +225,18 @@ export interface SampleTokenOptions extends SamplingOptions {
   random?: Random;
 }
 
-// cell: sampling-rules 454730fd
-type Rule = [isAllowed: (value: number) => boolean, allowed: string];
-
-const SAMPLING_RULES: Record<keyof SamplingOptions, Rule> = {
-  temperature: [(value) => value >= 0 && value < Infinity, "a finite number ≥ 0 (0 is greedy)"],
-  topK: [(value) => Number.isInteger(value) && value >= 1, "an integer ≥ 1"],
-  topP: [(value) => value > 0 && value <= 1, "in (0, 1]"],
-  minP: [(value) => value >= 0 && value < 1, "in [0, 1)"],
-  repetitionPenalty: [(value) => value > 0 && value < Infinity, "a finite number > 0"],
+// cell: sampling-rules e51ca931
+const SAMPLING_RULES: Rules<SampleTokenOptions> = {
+  temperature: setting.number("[0, ∞)", "0 is greedy"),
+  topK: setting.whole(1),
+  topP: setting.number("(0, 1]"),
+  minP: setting.number("[0, 1)"),
+  repetitionPenalty: setting.number("(0, ∞)"),
+  previous: setting.having(Symbol.iterator, "a list of ids"),
+  random: setting.having("uniform", "a source of chance, such as new Random(1337)"),
 };
 
-// cell: check-numbers a34dc01f
-/** Throws a RangeError that names the option, its value and what is allowed, unless each option given is allowed. */
-function checkNumbers(options: object, rules: Record<string, Rule>): void {
-  const given = options as Record<string, unknown>;
-  for (const [name, [isAllowed, allowed]] of Object.entries(rules)) {
-    const value = given[name];
-    if (value === undefined || (typeof value === "number" && isAllowed(value))) continue;
-    const got = typeof value === "number" ? value : JSON.stringify(value);
-    throw new RangeError(`${name} must be ${allowed}, got ${got}`);
-  }
-}
-
-// cell: next-token-candidates d37a0c33
+// cell: next-token-candidates 06dc5e15
 /**
  * The tokens that may be drawn under these options and their chances, the most likely first. The order of the steps
  * is Hugging Face's (transformers/generation/utils.py): repetition penalty, temperature, top-k, top-p, min-p.
@@ -259,7 +248,7 @@ export function nextTokenCandidates(
   logits: Float32Array,
   options: Omit<SampleTokenOptions, "random"> = {},
 ): Candidate[] {
-  checkNumbers(options, SAMPLING_RULES);
+  checkSettings(options, SAMPLING_RULES);
   const { temperature, topK, topP, minP, repetitionPenalty, previous = [] } = options;
   const scores = repetitionPenalty ? penalizeRepeats(logits, previous, repetitionPenalty) : logits;
   let candidates = rankTokens(scores, temperature, topK);
@@ -337,7 +326,7 @@ class LayerKeysAndValues implements LayerCache {
   }
 }
 
-// cell: kv-cache-model 2f3ee057
+// cell: kv-cache-model dc38c37e
 /**
  * What a model computed for the tokens so far and will need again: keys and values of every layer. Give it to
  * `forward` with the new tokens only. It takes 2 · nLayer · T · nKVHead · headWidth numbers of 4 bytes.
@@ -349,10 +338,10 @@ export class KVCache implements ModelCache {
 
   /**
    * @param config of the model; only its number of layers counts
-   * @throws RangeError if nLayer is not an integer ≥ 1
+   * @throws RangeError if nLayer is not a whole number of at least 1
    */
   constructor({ nLayer }: { nLayer: number }) {
-    checkNumbers({ nLayer }, { nLayer: [(n) => Number.isInteger(n) && n >= 1, "an integer ≥ 1"] });
+    requireSetting("nLayer", nLayer, setting.whole(1, 2 ** 24));
     this.#layers = Array.from({ length: nLayer }, () => new LayerKeysAndValues());
   }
 
@@ -506,7 +495,19 @@ export interface ScoredToken {
   logProbability: number;
 }
 
-// cell: generate 40a17fa3
+// cell: generate 9923cfe0
+const { previous: _previous, random: _random, ...choice } = SAMPLING_RULES;
+const GENERATE_RULES: Rules<GenerateOptions> = {
+  ...choice,
+  maxTokens: setting.whole(1),
+  stop: {
+    allowed: "a list of texts, none empty",
+    holds: (stop) => Array.isArray(stop) && stop.every((one) => typeof one === "string" && one),
+  },
+  seed: setting.integer,
+  useCache: setting.flag,
+};
+
 /**
  * Continues a text, token by token. With the same seed, with or without cache, on every backend: the same text, but for
  * logits that are equal to the last digits.
@@ -526,15 +527,7 @@ export function generate(
   prompt: string | number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<ScoredToken, void, void> {
-  checkNumbers(options, {
-    ...SAMPLING_RULES,
-    maxTokens: [(value) => Number.isInteger(value) && value >= 1, "an integer ≥ 1"],
-    seed: [Number.isSafeInteger, "an integer"],
-  });
-  const { stop = [] } = options;
-  if (!Array.isArray(stop) || stop.some((one) => typeof one !== "string" || one === "")) {
-    throw new RangeError(`stop must be a list of texts, none empty, got ${JSON.stringify(stop)}`);
-  }
+  checkSettings(options, GENERATE_RULES);
   const ids = encodeFor(model, tokenizer, prompt);
   if (ids.length === 0) {
     throw new RangeError(`prompt must hold at least one token, got ${JSON.stringify(prompt)}`);
@@ -597,7 +590,7 @@ function encodeFor(
   throw new RangeError(`each id must be an integer in [0, ${vocabSize}), got ${wrong}`);
 }
 
-// cell: log-probabilities c4d2778b
+// cell: log-probabilities c9b9db85
 /**
  * How likely the model found each token of a text, given those before it. The first token has none before it and is
  * left out. A text longer than blockSize is read in windows that overlap: each token but those at the very start has at
@@ -612,12 +605,11 @@ export async function logProbabilities(
   model: LanguageModel,
   tokenizer: PromptTokenizer,
   text: string | number[],
-  { stride = Math.ceil(model.config.blockSize / 2) }: { stride?: number } = {},
+  options: { stride?: number } = {},
 ): Promise<ScoredToken[]> {
   const { blockSize } = model.config;
-  if (!(Number.isInteger(stride) && stride >= 1 && stride <= blockSize)) {
-    throw new RangeError(`stride must be an integer in [1, ${blockSize}], got ${stride}`);
-  }
+  checkSettings(options, { stride: setting.whole(1, blockSize) });
+  const { stride = Math.ceil(blockSize / 2) } = options;
   const ids = encodeFor(model, tokenizer, text);
   if (ids.length < 2) {
     throw new RangeError(`text must be at least two tokens long, got ${ids.length}`);

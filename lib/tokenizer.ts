@@ -6,7 +6,21 @@
  *
  * @module tokenizer
  */
-// export: 995254a9, from notebooks/01-tokenizer.ipynb
+// export: 4eb0546a, from notebooks/01-tokenizer.ipynb
+
+import { oniguruma, translatePattern } from "lib/data/regex.ts";
+import {
+  areInOrder,
+  demandBytes,
+  demandSame,
+  parseTokenizerJSON,
+  type ReadTokenizer,
+  readTokenizerFile,
+} from "lib/data/tokenizer-json.ts";
+import type { Cut } from "lib/data/pre-tokenizer.ts";
+import { type AddedToken, AddedTokens, specialToken } from "lib/data/added-tokens.ts";
+import { demand, demandId, fields } from "lib/data/fields.ts";
+import { RankedMerges } from "lib/data/ranked-merges.ts";
 
 // cell: bytes-of 15a701f0
 /** A text as the model sees it: whole numbers from 0 to vocabSize - 1. */
@@ -141,27 +155,18 @@ export const PATTERNS: Readonly<Record<"gpt2" | "cl100k" | "o200k", string>> = {
   ].join("|"),
 };
 
-// cell: compile ec59d0a6
+// cell: compile 14deeaf2
 /**
- * A pattern in the syntax of tiktoken and tokenizer.json as a JavaScript one: `\s` is Unicode's White_Space, `a++` is read
- * as `a+` (in the published patterns both match alike), and runs between the matches match as well.
+ * A pattern in the syntax of tokenizer.json, which is Oniguruma's, as a JavaScript one, in which `\s` is Unicode's White_Space.
+ * The runs between the matches match as well, as the group `gap`.
  *
- * @throws SyntaxError naming the pattern, if it is not a regular expression
+ * @throws SyntaxError naming the pattern, and what in it is wrong or not supported
  */
 export function compilePattern(pattern: string): RegExp {
-  const possessive = /\\[pP]\{\w+\}|\\.|\[(?:\\.|[^\]\\])*\]|([?*+]|\{\d+,?\d*\})\+/gs;
-  const blanks: Record<string, string> = { "\\s": "\\p{White_Space}", "\\S": "\\P{White_Space}" };
-  const source = pattern
-    .replace(possessive, (all, quantifier) => quantifier ?? all)
-    .replace(/\\./gs, (escape) => blanks[escape] ?? escape);
-  try {
-    return new RegExp(`${source}|(?:(?!${source})[^])+`, "gu");
-  } catch (error) {
-    throw new SyntaxError(`pattern ${JSON.stringify(pattern)}: ${(error as Error).message}`);
-  }
+  return translatePattern(pattern);
 }
 
-// cell: split 78cac717
+// cell: split fb31613b
 /**
  * Calls `visit` with each word that `splitter` (from `compilePattern`) cuts, in order; joined, they are the text.
  *
@@ -174,14 +179,22 @@ export function forEachWord(
 ): void {
   let start = 0;
   splitter.lastIndex = 0;
-  while (finds(splitter, text)) {
-    const end = Math.max(splitter.lastIndex, start + 1); // a pattern may match the empty string
+  while (start < text.length && finds(splitter, text)) {
+    const { lastIndex } = splitter;
+    const end = lastIndex > start ? lastIndex : endOfGap(splitter, text, start);
     visit(text.slice(start, end));
     splitter.lastIndex = start = end;
   }
 }
 
-// cell: split-finds 455ab32e
+// cell: split-finds 78d91b26
+/** Where a pattern matches the empty string, the character there begins a gap. */
+function endOfGap(splitter: RegExp, text: string, start: number): number {
+  const behind = start + String.fromCodePoint(text.codePointAt(start)!).length;
+  splitter.lastIndex = behind;
+  return splitter.exec(text)?.groups?.gap ? splitter.lastIndex : behind;
+}
+
 function finds(splitter: RegExp, text: string): boolean {
   const { lastIndex } = splitter;
   try {
@@ -240,11 +253,13 @@ export function learnMergesSlowly(
   return merges;
 }
 
-// cell: merges-type 776fd264
+// cell: merges-type df595418
 /** What two neighbouring tokens become. */
 export interface Merges {
   /** The id that `left` followed by `right` becomes, or undefined if the two do not merge. */
   get(left: number, right: number): number | undefined;
+  /** The id of what `get` gave, where that is not the id itself. */
+  idOf?(made: number): number;
   /** Every merge. */
   entries(): Iterable<[left: number, right: number, made: number]>;
 }
@@ -343,11 +358,13 @@ export function bytesOfBinary(binary: string): Uint8Array {
   return bytes;
 }
 
-// cell: base f89a4fa3
+// cell: base bd93a82a
 /** How `encode` treats special tokens in the text. */
 export interface EncodeOptions {
   /** Special tokens that the text may contain: `"all"`, or their texts; none unless given. */
   allowedSpecial?: "all" | Iterable<string>;
+  /** Whether to add what the tokenizer's file says belongs around a text, such as a first token; not unless told. */
+  addSpecialTokens?: boolean;
 }
 
 /** What every tokenizer can do once it knows the bytes of its tokens. */
@@ -766,7 +783,7 @@ export function splitAtSpecials(text: string, specials: Iterable<string>): strin
   return text.split(new RegExp(`(${escaped.join("|")})`));
 }
 
-// cell: tokenizer-parts d7d1c814
+// cell: tokenizer-parts e154fc9d
 /** What a `Tokenizer` is made of. */
 export interface TokenizerParts {
   /** Bytes of each token by id, as a string of characters 0 to 255; holes where no token has the id. */
@@ -777,6 +794,8 @@ export interface TokenizerParts {
   specialTokens: ReadonlyMap<string, number>;
   /** Tokens that a word is looked up in before it is merged; tiktoken does so, and `ignore_merges` in tokenizer.json. */
   wholeWords?: ReadonlyMap<string, number>;
+  /** The tokenizer.json that it was read from. */
+  file?: ReadTokenizer;
 }
 
 // cell: train-options 86c96823
@@ -801,15 +820,18 @@ const LONGEST_REMEMBERED = 12;
 /** How many words are remembered. */
 const MOST_REMEMBERED = 2 ** 17;
 
-// cell: word-encoder b75a8568
+// cell: word-encoder d652d07c
 /** Encodes text without special tokens, and remembers the words it has met. */
 class WordEncoder {
-  readonly #splitter: RegExp;
+  readonly #forEachWord: (text: string, visit: (word: string) => void) => void;
   readonly #byteIds = new Int32Array(256);
   readonly #remembered = new Map<string, number | TokenIds>();
 
   constructor(readonly parts: TokenizerParts) {
-    this.#splitter = compilePattern(parts.pattern);
+    const { cut, pattern } = parts.file?.preTokenizer ?? parts as { cut?: Cut; pattern: string };
+    const splitter = pattern === undefined ? undefined : compilePattern(pattern);
+    this.#forEachWord = (text, visit) =>
+      splitter ? forEachWord(text, splitter, visit) : cut!(text).forEach(visit);
     parts.tokens.forEach((token, id) => {
       if (token?.length === 1) this.#byteIds[token.charCodeAt(0)] = id;
     });
@@ -817,7 +839,7 @@ class WordEncoder {
 
   /** Adds the ids of a text to `ids`. */
   encodeInto(text: string, ids: TokenIds): void {
-    forEachWord(text, this.#splitter, (word) => {
+    this.#forEachWord(text, (word) => {
       const encoded = this.#remembered.get(word) ?? this.#encodeWord(word);
       if (typeof encoded === "number") ids.push(encoded);
       else for (const id of encoded) ids.push(id);
@@ -837,24 +859,27 @@ class WordEncoder {
   #mergeWord(binary: string): number | TokenIds {
     const bytes: TokenIds = [];
     for (let i = 0; i < binary.length; i++) bytes.push(this.#byteIds[binary.charCodeAt(i)]);
-    const merge = bytes.length < LONG_WORD ? mergeByRank : mergeLongWord;
-    const ids = merge(bytes, this.parts.merges);
+    const { merges } = this.parts;
+    const made = (bytes.length < LONG_WORD ? mergeByRank : mergeLongWord)(bytes, merges);
+    const ids = merges.idOf ? made.map(merges.idOf) : made;
     return ids.length === 1 ? ids[0] : ids;
   }
 }
 
-// cell: tokenizer 50da78fa
+// cell: tokenizer 40640797
 /**
  * Byte-level byte pair encoding (Sennrich et al. 2016; Radford et al. 2019).
  *
- * `decode(encode(text))` is `text`, for every text; half of a surrogate pair, which is no character, becomes U+FFFD.
+ * `decode(encode(text))` is `text`, for every text, unless a tokenizer.json says otherwise (a normalizer; words that are removed);
+ * half of a surrogate pair, which is no character, becomes U+FFFD.
  */
 export class Tokenizer extends TokenizerBase {
   readonly vocabSize: number;
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly #parts: TokenizerParts;
   readonly #words: WordEncoder;
-  readonly #specialNames: ReadonlyMap<number, string>;
+  readonly #added: AddedTokens;
+  readonly #addedNames: ReadonlyMap<number, string>;
 
   /** From its parts; `train`, `load` and `fromTiktoken` are easier. */
   constructor(parts: TokenizerParts) {
@@ -862,10 +887,12 @@ export class Tokenizer extends TokenizerBase {
     this.#parts = parts;
     this.specialTokens = parts.specialTokens;
     this.#words = new WordEncoder(parts);
-    this.#specialNames = new Map(
-      [...this.specialTokens].map(([name, id]) => [id, binaryOf(name)]),
+    const specials = Array.from(parts.specialTokens, ([name, id]) => specialToken(name, id));
+    this.#added = parts.file?.added ?? new AddedTokens(specials);
+    this.#addedNames = new Map(
+      this.#added.tokens.map((token) => [token.id, binaryOf(this.#added.textOf(token))]),
     );
-    this.vocabSize = Math.max(parts.tokens.length - 1, ...this.specialTokens.values()) + 1;
+    this.vocabSize = Math.max(parts.tokens.length - 1, ...this.#addedNames.keys()) + 1;
   }
 
   /** What cuts a text into words. */
@@ -878,7 +905,7 @@ export class Tokenizer extends TokenizerBase {
    *
    * @param texts each string is a text of its own; for Hugging Face's result, feed `linesOf(text)`
    * @returns a tokenizer of at most `vocabSize` tokens; fewer if every word has become one token
-   * @throws RangeError or SyntaxError naming the option that is wrong
+   * @throws RangeError or SyntaxError naming the option that is wrong, or the special token that is also a token of the texts
    * @example const tokenizer = await Tokenizer.train(text, { vocabSize: 1024 });
    */
   static async train(texts: Texts, options: TrainOptions): Promise<Tokenizer> {
@@ -911,6 +938,7 @@ export class Tokenizer extends TokenizerBase {
       tokens.push(tokens[left] + tokens[right]);
     }
     const names = specialNames(options.specialTokens ?? []);
+    refuseTaken(names, tokens);
     const specialTokens = new Map(names.map((name, i) => [name, tokens.length + i]));
     return new Tokenizer({
       tokens,
@@ -956,39 +984,45 @@ export class Tokenizer extends TokenizerBase {
   }
 
   toJSON(): TokenizerJSON {
-    return jsonFromParts(this.#parts);
+    const { file } = this.#parts;
+    return file
+      ? structuredClone(file.json) as unknown as TokenizerJSON
+      : jsonFromParts(this.#parts);
   }
 
   /** @throws Error naming a special token in the text that is not allowed, and its position */
   encode(text: string, options: EncodeOptions = {}): TokenIds {
-    const { allowedSpecial = [] } = options;
-    const specials = [...this.specialTokens.keys()];
-    const allowed = new Set(allowedSpecial === "all" ? specials : allowedSpecial);
-    refuseSpecialTokens(text, specials, allowed);
+    const { allowedSpecial = [], addSpecialTokens = false } = options;
+    const allowed = new Set(
+      allowedSpecial === "all" ? this.specialTokens.keys() : allowedSpecial,
+    );
+    refuseSpecialTokens(text, this.#added.specialsIn(text), allowed);
+    const ids = this.#encode(text, allowed);
+    return addSpecialTokens && this.#parts.file ? this.#parts.file.postProcess(ids) : ids;
+  }
+
+  #encode(text: string, allowed: ReadonlySet<string>): TokenIds {
     const ids: TokenIds = [];
-    for (const part of splitAtSpecials(text, specials.filter((name) => allowed.has(name)))) {
-      const special = this.specialTokens.get(part);
-      if (special === undefined) this.#words.encodeInto(part, ids);
-      else ids.push(special);
+    for (const part of this.#added.split(text, (name) => allowed.has(name))) {
+      if (typeof part === "string") this.#words.encodeInto(part, ids);
+      else ids.push(part.id);
     }
     return ids;
   }
 
   /** The ids of a text in which special tokens are ordinary characters. */
   encodeOrdinary(text: string): TokenIds {
-    const ids: TokenIds = [];
-    this.#words.encodeInto(text, ids);
-    return ids;
+    return this.#encode(text, new Set());
   }
 
   tokenBinary(id: number): string {
-    const token = this.#parts.tokens[id] ?? this.#specialNames.get(id);
+    const token = this.#parts.tokens[id] ?? this.#addedNames.get(id);
     if (token !== undefined) return token;
     throw new RangeError(`no token has id ${id}; ids run from 0 to ${this.vocabSize - 1}`);
   }
 }
 
-// cell: special-names b6f167ff
+// cell: special-names 8ed07857
 /** @throws RangeError naming a name that is empty or there twice */
 function specialNames(names: Iterable<string>): string[] {
   const list = [...names];
@@ -1000,25 +1034,41 @@ function specialNames(names: Iterable<string>): string[] {
   );
 }
 
-// cell: joined-merges 31a12d59
+/** In a tokenizer.json, a name has one id. */
+function refuseTaken(names: Iterable<string>, tokens: readonly (string | undefined)[]): void {
+  for (const name of names) {
+    if (!tokens.some((token) => token?.length === name.length && standInsOf(token) === name)) {
+      continue;
+    }
+    throw new RangeError(
+      `the special token ${JSON.stringify(name)} is also a word or a byte that texts have: ` +
+        `give it a name that no text has, such as "<|${name}|>"`,
+    );
+  }
+}
+
+// cell: joined-merges ad008fb9
 /** Merges of a vocabulary that lists its tokens only: two neighbours become the token that has the bytes of both. */
 class JoinedMerges implements Merges {
   #seen = new PairMap();
 
   /** @param ids id of each token by its bytes; the lowest is learned first */
-  constructor(readonly tokens: readonly string[], readonly ids: ReadonlyMap<string, number>) {}
+  constructor(
+    readonly tokens: readonly (string | undefined)[],
+    readonly ids: ReadonlyMap<string, number>,
+  ) {}
 
   get(left: number, right: number): number | undefined {
     const seen = this.#seen.get(left, right);
     if (seen !== undefined) return seen === 0 ? undefined : seen - 1;
-    const made = this.ids.get(this.tokens[left] + this.tokens[right]);
+    const made = this.ids.get(this.tokens[left]! + this.tokens[right]);
     if (this.#seen.size >= 2 ** 20) this.#seen = new PairMap();
     this.#seen.set(left, right, made === undefined ? 0 : made + 1);
     return made;
   }
 
   *entries(): Generator<[left: number, right: number, made: number]> {
-    for (const [made, token] of this.tokens.entries()) {
+    for (const [made, token = ""] of this.tokens.entries()) {
       for (let cut = 1; cut < token.length; cut++) {
         const left = this.ids.get(token.slice(0, cut)), right = this.ids.get(token.slice(cut));
         if (left !== undefined && right !== undefined) yield [left, right, made];
@@ -1027,20 +1077,17 @@ class JoinedMerges implements Merges {
   }
 }
 
-// cell: format-error b11285f5
-/** What cannot be read as a tokenizer; the message says what and where. */
-export class TokenizerFormatError extends Error {
-  override name = "TokenizerFormatError";
-}
+// cell: format-error e864f87d
+export { TokenizerFormatError } from "lib/data/fields.ts";
 
-// cell: tiktoken-types 55bda3ea
+// cell: tiktoken-types c6f21386
 /** The forms in which OpenAI's vocabularies are published; see `Tokenizer.fromTiktoken`. */
 export type TiktokenRanks =
   | string
-  | readonly (string | readonly number[] | Uint8Array)[]
+  | readonly (string | readonly number[] | Uint8Array | undefined)[]
   | { bpe_ranks: string; pat_str?: string; special_tokens?: Record<string, number> };
 
-// cell: tiktoken-parts b65733a1
+// cell: tiktoken-parts 4fefedf1
 function partsFromTiktoken(
   ranks: TiktokenRanks,
   pattern?: string,
@@ -1048,32 +1095,60 @@ function partsFromTiktoken(
 ): TokenizerParts {
   const carried = typeof ranks === "object" && "bpe_ranks" in ranks ? ranks : undefined;
   const tokens = tokensByRank(carried?.bpe_ranks ?? ranks as string | readonly string[]);
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  demandBytes(ids);
   pattern ??= carried?.pat_str;
   demand(pattern !== undefined, "these ranks carry no pattern: name one of PATTERNS");
-  const specials = specialTokens ?? carried?.special_tokens ?? {};
-  const pairs = Symbol.iterator in specials ? specials : Object.entries(specials);
-  const merges = new JoinedMerges(tokens, ids);
-  return { tokens, merges, pattern, specialTokens: new Map(pairs), wholeWords: ids };
+  const given = specialTokens ?? carried?.special_tokens ?? {};
+  const specials = new Map(Symbol.iterator in given ? given : Object.entries(given));
+  const wholeWords = demandRanks(tokens, new Map(Array.from(specials, ([name, id]) => [id, name])));
+  const merges = new JoinedMerges(tokens, wholeWords);
+  return { tokens, merges, pattern: oniguruma(pattern), specialTokens: specials, wholeWords };
 }
 
-// cell: tiktoken-ranks 7126ac18
-/** The tokens in the order of their ranks, as strings of characters 0 to 255. */
-function tokensByRank(ranks: string | readonly (string | ArrayLike<number>)[]): string[] {
+/** Each rank is that of a token, or of a special one. @returns the ids of the tokens */
+function demandRanks(
+  tokens: (string | undefined)[],
+  specials: ReadonlyMap<number, string>,
+): Map<string, number> {
+  const ids = new Map<string, number>();
+  for (const [id, token] of tokens.entries()) {
+    const special = specials.get(id);
+    if (token !== undefined) ids.set(token, id);
+    else {demand(
+        special !== undefined,
+        `ranks are missing: neither a token nor a special one is ${id}`,
+      );}
+    demand(!token || !special, `the special token ${special} has the rank of another one, ${id}`);
+  }
+  demandBytes(tokens);
+  refuseTaken(specials.values(), tokens);
+  return ids;
+}
+
+// cell: tiktoken-ranks 5cf56e9a
+/** The tokens in the order of their ranks, as strings of characters 0 to 255; holes where special tokens may have their ids. */
+function tokensByRank(
+  ranks: string | readonly (string | ArrayLike<number> | undefined)[],
+): (string | undefined)[] {
   if (typeof ranks !== "string") {
-    return ranks.map((token) =>
-      typeof token === "string" ? binaryOf(token) : String.fromCharCode(...Array.from(token))
+    return Array.from(
+      ranks,
+      (token) =>
+        typeof token === "string"
+          ? binaryOf(token)
+          : token && String.fromCharCode(...Array.from(token)),
     );
   }
-  const tokens: string[] = [];
+  const tokens: (string | undefined)[] = [];
   for (const line of ranks.split("\n").filter((line) => line.trim())) {
     const fields = line.trim().split(" ");
     // "IQ== 0" in a .tiktoken file; "! 0 IQ== Ig== …", the first rank and then the tokens, in js-tiktoken
     const [first, ...list] = fields.length === 2 ? fields.toReversed() : fields.slice(1);
+    demand(
+      /^\d{1,8}$/.test(first),
+      `ranks must be numbers, they are not numbers in ${JSON.stringify(line.slice(0, 80))}`,
+    );
     list.forEach((token, i) => tokens[Number(first) + i] = fromBase64(token));
   }
-  demand(Object.keys(tokens).length === tokens.length, "ranks are missing or not numbers");
   return tokens;
 }
 
@@ -1081,47 +1156,27 @@ function fromBase64(text: string): string {
   try {
     return atob(text);
   } catch {
-    throw new TokenizerFormatError(`not base 64: ${JSON.stringify(text)}`);
+    demand(false, `not base 64: ${JSON.stringify(text)}`);
   }
 }
 
-// cell: demand 62cc1244
-/** @throws TokenizerFormatError unless there is a token for each of the 256 bytes */
-function demandBytes(ids: ReadonlyMap<string, number>): void {
-  for (let byte = 0; byte < 256; byte++) {
-    demand(ids.has(String.fromCharCode(byte)), `byte ${byte} has no token`);
-  }
-}
-
-function demand(condition: boolean, problem: string): asserts condition {
-  if (!condition) throw new TokenizerFormatError(problem);
-}
-
-// cell: json-type 356e7e3d
+// cell: json-type 473b74dc
 /** A tokenizer.json, as Hugging Face's libraries write and read it. */
 export interface TokenizerJSON {
   version: "1.0";
-  truncation: null;
-  padding: null;
-  added_tokens: {
-    id: number;
-    content: string;
-    single_word: boolean;
-    lstrip: boolean;
-    rstrip: boolean;
-    normalized: boolean;
-    special: boolean;
-  }[];
-  normalizer: null;
+  truncation: Record<string, unknown> | null;
+  padding: Record<string, unknown> | null;
+  added_tokens: AddedToken[];
+  normalizer: Record<string, unknown> | null;
   pre_tokenizer: Record<string, unknown>;
   post_processor: Record<string, unknown> | null;
   decoder: Record<string, unknown>;
   model: {
     type: "BPE";
-    dropout: null;
-    unk_token: null;
-    continuing_subword_prefix: null;
-    end_of_word_suffix: null;
+    dropout: 0 | null;
+    unk_token: string | null;
+    continuing_subword_prefix: "" | null;
+    end_of_word_suffix: "" | null;
     fuse_unk: boolean;
     byte_fallback: boolean;
     ignore_merges: boolean;
@@ -1174,20 +1229,13 @@ function preTokenizer(pattern: string): Record<string, unknown> {
   return { type: "Sequence", pretokenizers: [split, byteLevel({ use_regex: false })] };
 }
 
-// cell: json-frame 799d434d
+// cell: json-frame ac2380a0
 function jsonFrame(specialTokens: ReadonlyMap<string, number>) {
-  const flags = {
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  };
   return {
     version: "1.0" as const,
     truncation: null,
     padding: null,
-    added_tokens: [...specialTokens].map(([content, id]) => ({ id, content, ...flags })),
+    added_tokens: Array.from(specialTokens, ([name, id]) => specialToken(name, id)),
     normalizer: null,
   };
 }
@@ -1208,152 +1256,27 @@ function bpeModel(vocab: [string, number][], merges: string[], ignoreMerges: boo
   };
 }
 
-// cell: json-read 9f18af7f
-type Fields = Record<string, unknown>;
-
+// cell: json-read 77428e64
 function partsFromJSON(json: unknown): TokenizerParts {
-  const file = fields(json, "the file");
-  const model = fields(file.model, "model");
-  demand(model.type === "BPE", `model.type must be "BPE", got ${JSON.stringify(model.type)}`);
-  const mustBeEmpty = { "normalizer": file.normalizer, "model.dropout": model.dropout };
-  const affixes = {
-    "model.continuing_subword_prefix": model.continuing_subword_prefix,
-    "model.end_of_word_suffix": model.end_of_word_suffix,
-  };
-  for (const [name, value] of Object.entries({ ...mustBeEmpty, ...affixes })) {
-    demand(!value, `${name} is not supported, got ${JSON.stringify(value)}`);
-  }
-  const specialTokens = readAddedTokens(file.added_tokens);
-  const vocab = new Map(Object.entries(fields(model.vocab, "model.vocab")));
-  const tokens = readVocab(vocab, new Set(specialTokens.values()));
-  const ids = new Map<string, number>();
-  tokens.forEach((token, id) => token !== undefined && ids.set(token, id));
-  demandBytes(ids);
+  const file = parseTokenizerJSON(json, { pattern: PATTERNS.gpt2, standIns: STAND_INS });
+  const { tokens, added, preTokenizer, ignoresMerges } = file;
+  const specials = added.tokens.filter(({ special }) => special);
   return {
     tokens,
-    merges: readMerges(model.merges, vocab, tokens),
-    pattern: readPattern(fields(file.pre_tokenizer, "pre_tokenizer")),
-    specialTokens,
-    wholeWords: model.ignore_merges === true ? ids : undefined,
+    merges: areInOrder(file.merges) ? mergesOf(file) : new RankedMerges(tokens.length, file.merges),
+    pattern: preTokenizer.pattern ?? JSON.stringify(file.json.pre_tokenizer),
+    specialTokens: new Map(specials.map(({ content, id }) => [content, id])),
+    wholeWords: ignoresMerges
+      ? new Map(tokens.flatMap((token, id) => token === undefined ? [] : [[token, id]]))
+      : undefined,
+    file,
   };
 }
 
-// cell: json-fields 472f314d
-function fields(value: unknown, name: string): Fields {
-  demand(
-    typeof value === "object" && value !== null && !Array.isArray(value),
-    `${name} must be an object`,
-  );
-  return value as Fields;
-}
-
-function list(value: unknown, name: string): unknown[] {
-  demand(Array.isArray(value), `${name} must be a list`);
-  return value;
-}
-
-function demandId(id: unknown, token: string): asserts id is number {
-  const isId = typeof id === "number" && Number.isInteger(id) && id >= 0 && id < 2 ** 24;
-  demand(isId, `the id of ${JSON.stringify(token)} must be an integer in [0, 2^24), got ${id}`);
-}
-
-// cell: json-added 5603bc55
-function readAddedTokens(value: unknown): Map<string, number> {
-  const specials = new Map<string, number>();
-  for (const entry of list(value ?? [], "added_tokens")) {
-    const { id, content } = fields(entry, "each of added_tokens");
-    demand(typeof content === "string" && content !== "", "added_tokens: content must be a text");
-    demandId(id, content);
-    specials.set(content, id);
-  }
-  return specials;
-}
-
-// cell: json-vocab 5457abb7
-/** The tokens by id, as strings of characters 0 to 255, without the special ones. */
-function readVocab(vocab: Map<string, unknown>, special: Set<number>): (string | undefined)[] {
-  const tokens: (string | undefined)[] = [];
-  const byteOf = new Map(STAND_INS.map((standIn, byte) => [standIn, String.fromCharCode(byte)]));
-  for (const [name, id] of vocab) {
-    demandId(id, name);
-    if (special.has(id)) continue;
-    const bytes = Array.from(name, (letter) => byteOf.get(letter) ?? "?".repeat(99));
-    const token = bytes.join("");
-    demand(
-      token.length === bytes.length && token !== "",
-      `token ${JSON.stringify(name)} is not in byte stand-ins`,
-    );
-    demand(tokens[id] === undefined, `two tokens have the id ${id}`);
-    tokens[id] = token;
-  }
-  return tokens;
-}
-
-// cell: json-merges 40e4d318
-function readMerges(
-  value: unknown,
-  vocab: Map<string, unknown>,
-  tokens: (string | undefined)[],
-): PairMap {
+function mergesOf(file: ReadTokenizer): PairMap {
   const merges = new PairMap();
-  let previous = -1;
-  for (const [i, entry] of list(value, "model.merges").entries()) {
-    const [left, right, ...more] = typeof entry === "string"
-      ? entry.split(" ")
-      : list(entry, `merge ${i}`);
-    const ids = [left, right, `${left}${right}`].map((name) => vocab.get(name as string) as number);
-    const isKnown = more.length === 0 && ids.every((id) => tokens[id] !== undefined);
-    demand(isKnown, `merge ${i}, ${JSON.stringify(entry)}, is not two tokens that make a token`);
-    demand(
-      ids[2] >= previous,
-      `merge ${i}, ${JSON.stringify(entry)}: merges must be in the order of the ids they make`,
-    );
-    merges.set(ids[0], ids[1], previous = ids[2]);
-  }
+  for (const merge of file.merges) merges.set(...merge);
   return merges;
-}
-
-// cell: json-pattern c8fb084a
-function readPattern(preTokenizer: Fields): string {
-  const steps = preTokenizer.type === "Sequence"
-    ? list(preTokenizer.pretokenizers, "pretokenizers").map((step) =>
-      fields(step, "a pretokenizer")
-    )
-    : [preTokenizer];
-  const [first, bytes = first] = steps;
-  const isByteLevel = bytes?.type === "ByteLevel" && bytes.add_prefix_space !== true;
-  if (isByteLevel && steps.length === 1 && first.use_regex !== false) return PATTERNS.gpt2;
-  const isSplit = first?.type === "Split" && steps.length === 2 && bytes.use_regex === false;
-  const keepsAll = first?.behavior === "Isolated" && !first.invert ||
-    first?.behavior === "Removed" && first.invert === true;
-  demand(
-    isByteLevel && isSplit && keepsAll,
-    "pre_tokenizer must be ByteLevel without prefix space, or Split (Isolated) and then ByteLevel",
-  );
-  const { Regex } = fields(first.pattern, "the Split pattern");
-  demand(typeof Regex === "string" && isPattern(Regex), "the Split pattern must be a Regex");
-  return Regex;
-}
-
-// cell: json-is-pattern 96024ae9
-function isPattern(source: string): boolean {
-  try {
-    return source !== "" && compilePattern(source) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-// cell: json-file 2392224a
-/** Reads and parses a file; errors name it. */
-async function readTokenizerFile<T>(path: string, read: (json: unknown) => T): Promise<T> {
-  const { readFile } = await import("node:fs/promises");
-  const text = await readFile(path, "utf8");
-  try {
-    return read(JSON.parse(text));
-  } catch (error) {
-    throw new TokenizerFormatError(`${path}: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 // cell: lines ba041005
@@ -1376,7 +1299,7 @@ export async function* linesOf(chunks: Texts): AsyncGenerator<string> {
   if (rest) yield rest;
 }
 
-// cell: character 831c65c0
+// cell: character 7d258dea
 /** One token per character (code point), in the order of their code points, as in nanoGPT's shakespeare_char. */
 export class CharacterTokenizer extends TokenizerBase {
   readonly specialTokens: ReadonlyMap<string, number> = new Map();
@@ -1465,7 +1388,9 @@ export class CharacterTokenizer extends TokenizerBase {
     const isWhole = characters.length === vocab.length && !characters.includes(undefined!);
     const isSingle = vocab.every(([character]) => [...character].length === 1);
     demand(isWhole && isSingle, "model.vocab must number single characters, from 0 on");
-    return new CharacterTokenizer(characters);
+    const tokenizer = new CharacterTokenizer(characters);
+    demandSame(json, tokenizer.toJSON(), ["vocab"]);
+    return tokenizer;
   }
 
   /**
@@ -1478,7 +1403,7 @@ export class CharacterTokenizer extends TokenizerBase {
   }
 }
 
-// cell: load-either 9c7e52cd
+// cell: load-either 6110f6f2
 /**
  * Reads a tokenizer.json of either kind.
  *
@@ -1486,7 +1411,7 @@ export class CharacterTokenizer extends TokenizerBase {
  */
 export function loadTokenizer(path: string): Promise<Tokenizer | CharacterTokenizer> {
   return readTokenizerFile(path, (json) => {
-    const decoder = fields(json, "the file").decoder as Fields | null | undefined;
+    const decoder = fields(json, "the file").decoder as { type?: unknown } | null | undefined;
     return decoder?.type === "Fuse" ? CharacterTokenizer.fromJSON(json) : Tokenizer.fromJSON(json);
   });
 }

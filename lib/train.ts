@@ -6,52 +6,77 @@
  *
  * @module train
  */
-// export: 0465630f, from notebooks/05-train.ipynb
+// export: 68e59e76, from notebooks/05-train.ipynb
 
-import { findFolder, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
+import { findFolder, placeOf, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
 import { Random, type RandomState } from "lib/engine/random.ts";
+import {
+  checkSettings,
+  completeSettings,
+  requireSetting,
+  type Rules,
+  setting,
+  type Table,
+} from "lib/engine/settings.ts";
 import { operator, verifyOperators } from "lib/engine/ops.ts";
 import {
   encodeSafetensors,
   type HostTensor,
+  namesOf,
   readSafetensors,
   requireWeights,
   SafetensorsError,
   type StoredTensor,
 } from "lib/data/safetensors.ts";
-import { Parameters } from "lib/engine/parameters.ts";
+import type { Parameters } from "lib/engine/parameters.ts";
 import { GPT, type GPTConfig, loadWeights, parameterShapes } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
+import { makeRoom } from "lib/data/runs.ts";
+import { readText } from "lib/host/files.ts";
 import { replaceLostDevice } from "lib/engine/backend.ts";
+import { listenForStop } from "lib/notebook/stop.ts";
 
-// cell: token-pack 49947010
+// cell: token-pack 03583524
 /** Token ids, packed. */
 export type Tokens = Uint16Array | Uint32Array | Int32Array;
 
 /**
- * Ids in the narrowest type that holds the vocabulary: two bytes each up to 65,536 tokens, else four.
+ * Ids in the narrowest type that holds the vocabulary: two bytes each up to 65,536 tokens, else four. Each is read once.
  *
  * @throws RangeError naming the first id outside [0, vocabSize)
  * @example packTokens([3, 1, 2], 512) // Uint16Array [3, 1, 2]
  */
 export function packTokens(ids: Iterable<number>, vocabSize: number): Tokens {
-  const packed = vocabSize <= 0x1_0000 ? Uint16Array.from(ids) : Uint32Array.from(ids);
-  let index = 0;
+  const Type = vocabSize <= 0x1_0000 ? Uint16Array : Uint32Array;
+  let packed = new Type(1024), length = 0;
   for (const id of ids) {
     if (!(Number.isInteger(id) && id >= 0 && id < vocabSize)) {
-      throw new RangeError(`token ${index} must be an id in [0, ${vocabSize}), got ${id}`);
+      throw new RangeError(`token ${length} must be an id in [0, ${vocabSize}), got ${id}`);
     }
-    index++;
+    if (length === packed.length) {
+      const longer = new Type(2 * length);
+      longer.set(packed);
+      packed = longer;
+    }
+    packed[length++] = id;
   }
-  return packed;
+  return packed.slice(0, length);
 }
 
-// cell: token-write 08a540b8
-/** Writes packed ids to a file, whole or not at all: raw numbers, lowest byte first. Folders are made as needed. */
-export async function writeTokens(file: string, tokens: Tokens): Promise<void> {
-  const { buffer, byteOffset, byteLength } = tokens;
-  await replaceFile(file, new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));
+// cell: token-write 431279d1
+/**
+ * Writes ids to a file, whole or not at all: raw numbers, as wide as `packTokens` makes them, lowest byte first. Folders are made
+ * as needed.
+ *
+ * @throws RangeError naming the first id outside [0, vocabSize)
+ */
+export async function writeTokens(
+  file: string,
+  ids: Iterable<number>,
+  vocabSize: number,
+): Promise<void> {
+  await replaceFile(file, new Uint8Array(packTokens(ids, vocabSize).buffer as ArrayBuffer));
 }
 
 // cell: token-read e2d142f5
@@ -116,15 +141,20 @@ export interface BatchSamplerOptions {
   random: Random;
 }
 
-// cell: batch-sampler 86c7a25b
+// cell: batch-sampler 284cd87e
+const MOST_ROWS = 2 ** 16; // of a batch; more is a slip of the hand, and would take all memory
+
 /** Draws batches from anywhere in a text, with replacement, as nanoGPT's `get_batch` does. */
 export class BatchSampler {
   /**
    * @param tokens the whole text
-   * @throws RangeError if the text is too short for one row and its last target
+   * @throws RangeError if batchSize or blockSize is not a whole number of at least 1, or the text is too short for one row and
+   *   its last target
    */
   constructor(readonly tokens: Tokens, readonly options: BatchSamplerOptions) {
-    const { blockSize } = options;
+    const { batchSize, blockSize } = options;
+    requireSetting("batchSize", batchSize, setting.whole(1, MOST_ROWS));
+    requireSetting("blockSize", blockSize, setting.whole(1));
     if (tokens.length <= blockSize) {
       throw new RangeError(
         `a row of ${blockSize} tokens needs a text of at least ${
@@ -251,24 +281,23 @@ function adamWInPlace(
 
 const engineAdamW = operator("adamW", adamWInPlace);
 
-// cell: adamw-class f5713bc2
+// cell: adamw-class 1d04b8de
+/** What each option may be, and what it is unless told. */
+const ADAMW: Table<AdamWOptions> = {
+  betas: [setting.pair("[0, 1)"), [0.9, 0.99]],
+  eps: [setting.number("[1e-30, ∞)"), 1e-8], // not 0: a weight that never had a gradient moves by 0 / eps
+  weightDecay: [setting.number("[0, ∞)"), 0.1],
+};
+
 /** AdamW for all parameters of a model. Tensors with fewer than two axes (biases, gains) do not decay. */
 export class AdamW {
   readonly options: AdamWOptions;
   readonly #moments: Map<string, { m: tf.Variable; v: tf.Variable }>;
   #steps = 0;
 
-  /** @throws RangeError naming the option, if a beta is outside [0, 1), or eps or weightDecay is negative */
+  /** @throws RangeError naming the option, its value and what is allowed, or an option that there is not */
   constructor(readonly parameters: Parameters, options: Partial<AdamWOptions> = {}) {
-    this.options = { betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0.1, ...options };
-    const { betas, eps, weightDecay } = this.options;
-    if (!betas.every((beta) => beta >= 0 && beta < 1)) {
-      throw new RangeError(`betas must be in [0, 1), got [${betas}]`);
-    }
-    if (!(eps >= 0)) throw new RangeError(`eps must not be negative, got ${eps}`);
-    if (!(weightDecay >= 0)) {
-      throw new RangeError(`weightDecay must not be negative, got ${weightDecay}`);
-    }
+    this.options = completeSettings(options, ADAMW);
     const zeros = (like: tf.Tensor) => tf.tidy(() => tf.variable(tf.zerosLike(like)));
     this.#moments = new Map(
       parameters.entries().map(([name, weight]) => [name, { m: zeros(weight), v: zeros(weight) }]),
@@ -284,8 +313,11 @@ export class AdamW {
    * Moves every parameter that has a gradient.
    *
    * @param clip how to shorten gradients that are too long; without it they stay as they are
+   * @throws RangeError if the learning rate is not a finite number ≥ 0, or the limit of clip not a finite number > 0
    */
   step(gradients: Gradients, learningRate: number, clip?: Clipping): void {
+    requireSetting("learningRate", learningRate, setting.number("[0, ∞)"));
+    if (clip) requireSetting("limit", clip.limit, setting.number("(0, ∞)"));
     this.#steps++;
     for (const [name, weight] of this.parameters.entries()) {
       if (!gradients[name]) continue;
@@ -481,22 +513,28 @@ export interface EvaluateOptions {
   windows?: number;
 }
 
-// cell: evaluate cb1e6a0d
+// cell: evaluate b9059d8b
+const EVALUATE_RULES: Rules<EvaluateOptions> = {
+  batchSize: setting.whole(1, MOST_ROWS),
+  windows: setting.whole(1),
+};
+
 /**
  * Mean loss of a model over a text, cut into windows of blockSize tokens. Nothing is dropped, nothing is random.
  *
  * @param tokens at least two
  * @returns nats per token
- * @throws RangeError if the text is shorter than two tokens
+ * @throws RangeError naming an option that is not allowed or not known; if the text is shorter than two tokens, or holds an id that
+ *   the model does not know
  */
 export async function evaluate(
   model: GPT,
   tokens: Tokens,
-  { batchSize = 16, windows }: EvaluateOptions = {},
+  options: EvaluateOptions = {},
 ): Promise<number> {
-  if (tokens.length < 2) {
-    throw new RangeError(`there must be at least 2 tokens to measure, got ${tokens.length}`);
-  }
+  checkSettings(options, EVALUATE_RULES);
+  requireText("tokens", tokens, model.config.vocabSize);
+  const { batchSize = 16, windows } = options;
   await verifyOperators();
   const { blockSize } = model.config;
   const asked = tokens.length - 1; // nothing comes before the first token
@@ -515,7 +553,17 @@ export async function evaluate(
   return sum / count;
 }
 
-// cell: evaluate-parts 604bad98
+// cell: evaluate-parts 92fd3c75
+function requireText(name: string, tokens: Tokens, vocabSize: number): void {
+  requireSetting(name, tokens, setting.having("subarray", "packed ids, as packTokens gives them"));
+  if (tokens.length < 2) {
+    throw new RangeError(`${name} must hold at least 2 tokens, got ${tokens.length}`);
+  }
+  const wrong = tokens.find((id) => !(id >= 0 && id < vocabSize));
+  if (wrong === undefined) return;
+  throw new RangeError(`${name} must hold ids of the model, in [0, ${vocabSize}), got ${wrong}`);
+}
+
 function windowStarts(asked: number, blockSize: number, windows = Infinity): number[] {
   const all = Math.floor(asked / blockSize);
   const count = Math.min(windows, all);
@@ -545,7 +593,7 @@ export function bitsPerByte(loss: number, tokens: number, bytes: number): number
   return loss * tokens / (Math.LN2 * bytes);
 }
 
-// cell: bigram 113aa531
+// cell: bigram 677090fa
 /**
  * Loss of the best smoothed bigram model: pair counts mixed with single-token counts (a Dirichlet prior, MacKay & Peto
  * 1995), with the mixing strength that fits the validation text best, which is a favour to this baseline.
@@ -554,8 +602,12 @@ export function bitsPerByte(loss: number, tokens: number, bytes: number): number
  * @param validation what is measured; its first token is not asked, as in `evaluate`
  * @param vocabSize V
  * @returns nats per token
+ * @throws RangeError if a text is shorter than two tokens or holds an id outside [0, vocabSize)
  */
 export function bigramLoss(train: Tokens, validation: Tokens, vocabSize: number): number {
+  for (const [name, tokens] of Object.entries({ train, validation })) {
+    requireText(name, tokens, vocabSize);
+  }
   const singles = new Float64Array(vocabSize);
   const pairs = new Map<number, number>(); // a · V + b -> how often b followed a
   train.forEach((token, i) => {
@@ -578,7 +630,7 @@ export function bigramLoss(train: Tokens, validation: Tokens, vocabSize: number)
   return Math.min(...[1, 3, 10, 30, 100, 300, 1000, 3000].map(lossWith));
 }
 
-// cell: settings 9319938b
+// cell: settings 3802daa2
 /** The settings of a run: plain values, so that a checkpoint can hold them. */
 export interface TrainSettings {
   /** Steps of the whole run. */
@@ -598,7 +650,7 @@ export interface TrainSettings {
   betas: [number, number];
   eps: number;
   weightDecay: number;
-  /** The longest gradient allowed, over all parameters. */
+  /** The longest gradient allowed, over all parameters; 0 allows any. */
   clip: number;
   /** Steps from one look at the validation text to the next; a tenth of the run unless told. */
   evaluateEvery: number;
@@ -608,49 +660,35 @@ export interface TrainSettings {
   seed: number;
 }
 
-// cell: settings-check 489e2c17
+// cell: settings-check 7fac35fb
+/** What each setting may be, and what it is unless told. */
+const TRAINING: Table<TrainSettings> = {
+  steps: [setting.whole(1)],
+  batchSize: [setting.whole(1, MOST_ROWS), 12],
+  blockSize: [setting.whole(1)],
+  accumulate: [setting.whole(1, MOST_ROWS), 1],
+  learningRate: [setting.number("(0, ∞)"), 1e-3],
+  minLearningRate: [
+    ({ learningRate }) => setting.number(`[0, ${learningRate}]`),
+    ({ learningRate }) => learningRate / 10,
+  ],
+  warmup: [({ steps }) => setting.whole(0, steps - 1), ({ steps }) => Math.floor(steps / 20)],
+  ...ADAMW,
+  clip: [setting.number("[0, ∞)", "0 is off"), 1],
+  evaluateEvery: [setting.whole(1), ({ steps }) => Math.max(1, Math.round(steps / 10))],
+  evaluateWindows: [setting.whole(1), 100],
+  seed: [setting.integer, 1337],
+};
+
 /**
  * The whole settings that partial ones mean.
  *
- * @throws RangeError naming the setting, its value and what is allowed
+ * @throws RangeError naming the setting, its value and what is allowed; or a setting that there is not, and the nearest that there is
  */
 export function trainSettings(
   given: Partial<TrainSettings> & { steps: number; blockSize: number },
 ): TrainSettings {
-  const { steps, learningRate = 1e-3 } = given;
-  const settings: TrainSettings = {
-    batchSize: 12,
-    accumulate: 1,
-    learningRate,
-    minLearningRate: learningRate / 10,
-    warmup: Math.floor(steps / 20),
-    betas: [0.9, 0.99],
-    eps: 1e-8,
-    weightDecay: 0.1,
-    clip: 1,
-    evaluateEvery: Math.max(1, Math.round(steps / 10)),
-    evaluateWindows: 100,
-    seed: 1337,
-    ...given,
-  };
-  requireCounts(settings);
-  return settings;
-}
-
-function requireCounts(settings: TrainSettings): void {
-  for (
-    const name of [
-      "steps",
-      "batchSize",
-      "blockSize",
-      "accumulate",
-      "evaluateEvery",
-      "evaluateWindows",
-    ] as const
-  ) {
-    if (Number.isInteger(settings[name]) && settings[name] >= 1) continue;
-    throw new RangeError(`${name} must be a whole number of at least 1, got ${settings[name]}`);
-  }
+  return completeSettings(given, TRAINING);
 }
 
 // cell: history-type d3795453
@@ -698,7 +736,7 @@ export interface CheckpointContents {
   state?: TrainerState;
 }
 
-// cell: checkpoint-save 53a29e4f
+// cell: checkpoint-save 00880fc6
 /** The files of a checkpoint; the first is in every one. */
 const CHECKPOINT_FILES = [
   "model.safetensors",
@@ -716,7 +754,7 @@ const CHECKPOINT_FILES = [
  * @throws SafetensorsError naming a weight that is not finite: a run that went wrong does not replace a good checkpoint
  */
 export async function saveCheckpoint(
-  folder: string,
+  folder: string | URL,
   { model, tokenizer, optimizer, state }: CheckpointContents,
 ): Promise<void> {
   const weights: Record<string, HostTensor> = {};
@@ -754,7 +792,7 @@ export interface Checkpoint extends CheckpointContents {
   step: number;
 }
 
-// cell: from-weights e3247c91
+// cell: from-weights c448a437
 /** Initial weights that are overwritten at once need no chance, and no time. */
 class Zeros extends Random {
   override normals(length: number): Float32Array {
@@ -772,7 +810,8 @@ class Zeros extends Random {
 export function gptFromWeights(config: GPTConfig, weights: Record<string, StoredTensor>): GPT {
   const { vocabSize, nEmbd, nLayer, nHead } = config;
   const table = "transformer.wte.weight";
-  const found = weights[table]?.shape ?? [];
+  const found = weights[table]?.shape;
+  if (!found) throw new SafetensorsError(`is missing; there is ${namesOf(weights)}`, table);
   if (`${found}` !== `${vocabSize},${nEmbd}`) {
     throw new SafetensorsError(`shape must be [${vocabSize},${nEmbd}], got [${found}]`, table);
   }
@@ -786,17 +825,17 @@ export function gptFromWeights(config: GPTConfig, weights: Record<string, Stored
   return model;
 }
 
-// cell: checkpoint-load b6194d44
+// cell: checkpoint-load 5d133507
 /**
  * Loads a checkpoint.
  *
- * @param folder as given to `saveCheckpoint`
+ * @param folder as given to `saveCheckpoint`; or the address behind which it lies
  * @param options withOptimizer: also what is needed to train on (twice the weights' memory)
  * @throws Error if there is none, naming the folder
  * @throws CheckpointError, SafetensorsError or TokenizerFormatError if it is damaged, naming the file and what is wrong
  */
 export async function loadCheckpoint(
-  folder: string,
+  folder: string | URL,
   { withOptimizer = false }: { withOptimizer?: boolean } = {},
 ): Promise<Checkpoint> {
   const at = await findFolder(folder, CHECKPOINT_FILES[0]);
@@ -823,11 +862,11 @@ function momentShapes({ parameters }: GPT): Record<string, number[]> {
   );
 }
 
-// cell: checkpoint-parts 732b477f
+// cell: checkpoint-parts b663550a
 /** What `read` makes of a JSON file; what goes wrong becomes a CheckpointError that names the file. */
 async function readPart<T>(file: string, read: (json: unknown) => T): Promise<T> {
   try {
-    const json: unknown = JSON.parse(await Deno.readTextFile(file));
+    const json: unknown = JSON.parse(await readText(file));
     if (typeof json !== "object" || json === null) throw new RangeError("must hold an object");
     return read(json);
   } catch (error) {
@@ -849,7 +888,8 @@ function readState(file: string): Promise<SavedState> {
     requireWhole({ step });
     if (optimizer) {
       requireWhole({ "optimizer.steps": optimizer.steps });
-      new AdamW(new Parameters(), optimizer.options); // throws where an option makes no sense
+      const { betas, eps, weightDecay } = optimizer.options; // older files hold more
+      optimizer.options = completeSettings({ betas, eps, weightDecay }, ADAMW);
     }
     if (trainer) requireTrainerState(trainer);
     return { step, optimizer, trainer };
@@ -883,15 +923,18 @@ function requireWhole(numbers: Record<string, number>): void {
   }
 }
 
-// cell: train-step 6fadd5ed
+// cell: train-step 801ab576
 /** What a step needs to know besides the model and the batches. */
 export interface StepOptions {
   learningRate: number;
-  /** The longest gradient allowed. */
+  /** The longest gradient allowed; 0 allows any. */
   clip: number;
   /** For dropout; without it nothing is dropped. */
   random?: Random;
 }
+
+const TOO_FAST = "Try a lower learningRate, a longer warmup or a smaller clip.";
+const UNLEARNT = "Nothing was learnt yet: look at the weights that the run began with.";
 
 /** Loss or gradient are no longer numbers. The weights are still as they were before the step, except on a graphics card. */
 export class DivergedError extends Error {
@@ -912,7 +955,7 @@ export class DivergedError extends Error {
   ) {
     super(
       `${found} at step ${step}, learning rate ${Number(learningRate.toPrecision(3))}; ` +
-        `the first bad tensor is ${tensor}. Try a lower learningRate, a longer warmup or a smaller clip. ` +
+        `the first bad tensor is ${tensor}. ${step === 1 ? UNLEARNT : TOO_FAST} ` +
         `What was saved before is untouched`,
     );
   }
@@ -922,6 +965,7 @@ export class DivergedError extends Error {
  * One step of training. Disposes of the batches.
  *
  * @returns mean loss and the length of the gradient before clipping, scalars that are still on the device
+ * @throws RangeError if learningRate or clip is not a finite number ≥ 0
  * @throws DivergedError, before anything moves, if one of the two is not finite; but not on the graphics card, where
  *   looking would take longer than the step
  */
@@ -931,6 +975,8 @@ export function trainStep(
   batches: Iterable<Batch>,
   { learningRate, clip, random }: StepOptions,
 ): { loss: tf.Scalar; norm: tf.Scalar } {
+  requireSetting("learningRate", learningRate, setting.number("[0, ∞)"));
+  requireSetting("clip", clip, setting.number("[0, ∞)", "0 is off"));
   return tf.tidy(() => {
     const { loss, gradients } = lossAndGradients(model, batches, random);
     const norm = engineNorm(gradients);
@@ -941,7 +987,7 @@ export function trainStep(
         throw new DivergedError(optimizer.steps + 1, learningRate, badWords(found, length), tensor);
       }
     }
-    optimizer.step(gradients, learningRate, { norm, limit: clip });
+    optimizer.step(gradients, learningRate, clip > 0 ? { norm, limit: clip } : undefined);
     return { loss, norm };
   });
 }
@@ -960,7 +1006,7 @@ function badWords(loss: number, norm: number): string {
   return Number.isFinite(loss) ? `the gradient's length is ${norm}` : `the loss is ${loss}`;
 }
 
-// cell: trainer-reports 1a44b751
+// cell: trainer-reports e4534949
 /** What `Trainer.run` tells about a step that was made. */
 export interface StepReport {
   /** How many steps are done. */
@@ -980,13 +1026,29 @@ export interface RunOptions {
   until?: number;
   /** Asked before every step: true ends the run. */
   stop?: () => boolean;
-  /** Save a checkpoint here, after so many seconds (60 unless told) and when the run ends or is stopped. */
-  save?: { folder: string; everySeconds?: number };
+  /**
+   * Save a checkpoint here, every so many seconds (60 unless told) and when the run ends or is stopped. A save in between that
+   * fails is told, and the run goes on.
+   */
+  save?: { folder: string | URL; everySeconds?: number };
   onStep?: (report: StepReport) => void | Promise<void>;
   onEvaluation?: (report: { step: number; loss: number }) => void | Promise<void>;
 }
 
-// cell: trainer-options c2095ffe
+// cell: trainer-options 587a860a
+const callable = setting.having("call", "a function");
+const RUN: Rules<RunOptions> = {
+  until: setting.whole(0),
+  stop: callable,
+  save: { allowed: "an object", holds: (save) => typeof save === "object" && save !== null },
+  onStep: callable,
+  onEvaluation: callable,
+};
+const SAVE: Table<Required<NonNullable<RunOptions["save"]>>> = {
+  folder: [setting.folderName],
+  everySeconds: [setting.number("[0, ∞]"), 60],
+};
+
 /** What a trainer works with: model, texts, and settings as in `TrainSettings`. */
 export interface TrainerOptions extends Partial<TrainSettings> {
   model: GPT;
@@ -1000,7 +1062,7 @@ export interface TrainerOptions extends Partial<TrainSettings> {
   steps: number;
 }
 
-// cell: trainer d2fb39de
+// cell: trainer bde4ea2c
 /**
  * Trains a GPT. The same seed gives the same run, and so does a run in two halves with a checkpoint between.
  *
@@ -1016,18 +1078,27 @@ export class Trainer {
   #batches: BatchSampler;
   #dropout: Random;
   #seconds = 0;
-  #saved = ""; // where, and after which step
+  readonly #saved = new Map<string, number>(); // where, and after which step
 
-  /** @throws RangeError if a setting makes no sense, naming it */
+  /**
+   * @throws RangeError naming a setting, its value and what is allowed, or a setting that there is not; or a text that is too short,
+   *   or holds an id that the model does not know
+   */
   constructor(options: TrainerOptions) {
-    const { model, train, validation: _validation, tokenizer: _tokenizer, optimizer, ...given } =
-      options;
+    const { model, train, validation, tokenizer: _tokenizer, optimizer, ...rest } = options;
+    requireSetting("model", model, setting.having("forward", "a GPT"));
+    const { vocabSize, blockSize: longest } = model.config;
+    const { blockSize = longest, ...given } = rest;
     this.model = model;
     this.#options = options;
-    this.settings = trainSettings({ blockSize: model.config.blockSize, ...given });
+    this.settings = trainSettings({ blockSize, ...given });
+    requireSetting("blockSize", blockSize, setting.whole(1, longest));
+    requireText("train", train, vocabSize);
+    if (validation !== undefined) requireText("validation", validation, vocabSize);
     const { learningRate: peak, minLearningRate: floor, warmup, steps } = this.settings;
     this.#rate = cosineSchedule({ peak, floor, warmup, steps });
-    this.optimizer = optimizer ?? new AdamW(model.parameters, this.settings);
+    const { betas, eps, weightDecay } = this.settings;
+    this.optimizer = optimizer ?? new AdamW(model.parameters, { betas, eps, weightDecay });
     const random = new Random(this.settings.seed);
     this.#dropout = random.fork();
     this.#batches = new BatchSampler(train, { ...this.settings, random });
@@ -1085,17 +1156,18 @@ export class Trainer {
    * Trains until the last step, until `stop` says so, or until the Stop button (SIGINT) is pressed.
    *
    * @returns whether it was stopped before `until`
+   * @throws RangeError naming an option that is not allowed or not known
    * @throws DivergedError if the loss is no longer a number, naming step, learning rate and tensor
    */
-  async run(
-    { until = this.settings.steps, stop, save, onStep, onEvaluation }: RunOptions = {},
-  ): Promise<{ stopped: boolean }> {
+  async run(options: RunOptions = {}): Promise<{ stopped: boolean }> {
+    checkSettings(options, RUN);
+    const { until = this.settings.steps, stop, save, onStep, onEvaluation } = options;
+    const { folder, everySeconds = 60 } = save ? completeSettings(save, SAVE) : {};
     await verifyOperators();
     const button = listenForStop();
-    const { folder, everySeconds = 60 } = save ?? {};
     let saved = performance.now();
     try {
-      if (folder && this.#saved !== `${folder} ${this.step}`) await this.save(folder); // to go back to, if need be
+      if (folder && this.#saved.get(placeOf(folder)) !== this.step) await this.save(folder); // to go back to, if need be
       if (this.step === 0) await this.#look(onEvaluation);
       while (this.step < until) {
         if (button.pressed || stop?.()) break;
@@ -1104,7 +1176,7 @@ export class Trainer {
           await onStep?.(this.#report());
           if (this.#isLookDue()) await this.#look(onEvaluation);
           if (!folder || performance.now() - saved < 1000 * everySeconds) continue;
-          await this.save(folder);
+          await this.#trySaving(folder);
           saved = performance.now();
         } catch (error) {
           await this.#recover(error, folder);
@@ -1117,8 +1189,18 @@ export class Trainer {
     }
   }
 
+  /** A disk that is full now may have room later: a save that fails ends no run. */
+  async #trySaving(folder: string | URL): Promise<void> {
+    try {
+      await this.save(folder);
+    } catch (error) {
+      if (error instanceof SafetensorsError) throw error; // weights that are no numbers
+      console.warn(`${(error as Error).message}. Training goes on`);
+    }
+  }
+
   /** After an error: if the graphics card was lost, goes back to the last checkpoint, on another device; else throws it again. */
-  async #recover(error: unknown, folder?: string): Promise<void> {
+  async #recover(error: unknown, folder?: string | URL): Promise<void> {
     const choice = await replaceLostDevice();
     if (!choice) throw error;
     const lostAt = this.step;
@@ -1147,6 +1229,7 @@ export class Trainer {
     this.#dropout = Random.fromState(random.dropout);
     const batches = Random.fromState(random.batches);
     this.#batches = new BatchSampler(this.#options.train, { ...settings, random: batches });
+    this.#saved.clear(); // what was saved after that state may be of other steps
   }
 
   /** Makes one step, or on a graphics card several, and reads what they gave. */
@@ -1219,11 +1302,12 @@ export class Trainer {
   }
 
   /**
-   * Saves all that is needed to go on from here; see `Trainer.resume`.
+   * Saves all that is needed to go on from here; see `Trainer.resume`. If the folder holds another run or model, that is kept as
+   * `<folder>.1`, `.2` …, and a line says so.
    *
-   * @throws Error if the trainer was given no tokenizer
+   * @throws Error if the trainer was given no tokenizer, if another run saves there, too, or if the disk cannot be written
    */
-  async save(folder: string): Promise<void> {
+  async save(folder: string | URL): Promise<void> {
     const { tokenizer, train } = this.#options;
     if (!tokenizer) {
       throw new Error("a checkpoint holds a tokenizer, and this trainer was given none");
@@ -1237,13 +1321,10 @@ export class Trainer {
       trainTokens: train.length,
       trainChecksum: checksum(train),
     };
-    await saveCheckpoint(folder, {
-      model: this.model,
-      tokenizer,
-      optimizer: this.optimizer,
-      state,
-    });
-    this.#saved = `${folder} ${this.step}`;
+    const { model, optimizer } = this, place = placeOf(folder);
+    await makeRoom(folder, CHECKPOINT_FILES[0], state.history.loss, this.#saved.has(place));
+    await saveCheckpoint(folder, { model, tokenizer, optimizer, state });
+    this.#saved.set(place, this.step);
   }
 }
 
@@ -1256,43 +1337,46 @@ async function readScalars(scalars: tf.Scalar[]): Promise<number[]> {
   return values;
 }
 
-// cell: stop-button 5218eae3
-/** The Stop button of Jupyter, and Ctrl-C: both are the signal SIGINT. */
-function listenForStop(): { readonly pressed: boolean; release(): void } {
-  if (typeof Deno === "undefined") return { pressed: false, release: () => {} }; // a browser has no signals
-  let pressed = false;
-  const onStop = () => void (pressed = true);
-  Deno.addSignalListener("SIGINT", onStop);
-  return {
-    get pressed() {
-      return pressed;
-    },
-    release: () => Deno.removeSignalListener("SIGINT", onStop),
-  };
-}
-
-// cell: continue 81ebc692
+// cell: continue af11d267
 /**
  * The trainer of a run that may have been cut off: the one saved in `folder`, if that is unfinished and has the same model,
- * settings and text; a new one otherwise.
+ * settings and text; a new one otherwise. A run of fewer steps than asked for now goes on as well, by the schedule of the new
+ * settings. What a new one finds in the folder is kept; see `Trainer.save`.
  *
  * @param folder as given to `Trainer.run`'s `save`
  * @param options tokenizer and all; the model's weights are replaced if the run goes on
+ * @throws as `Trainer` and `loadCheckpoint` do
  */
-export async function continueRun(folder: string, options: TrainerOptions): Promise<Trainer> {
+export async function continueRun(
+  folder: string | URL,
+  options: TrainerOptions,
+): Promise<Trainer> {
   const fresh = new Trainer(options);
   if (!await findFolder(folder, CHECKPOINT_FILES[0])) return fresh;
   const checkpoint = await loadCheckpoint(folder, { withOptimizer: true });
   const { state, model, tokenizer } = checkpoint;
   const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
-  const goesOn = state && checkpoint.optimizer && state.step < state.settings.steps &&
-    isSame(state.settings, fresh.settings) && isSame(model.config, options.model.config) &&
+  const goesOn = state && checkpoint.optimizer && state.step < fresh.settings.steps &&
+    isSame(...comparable(state.settings, fresh.settings)) &&
+    isSame(model.config, options.model.config) &&
     state.trainChecksum === checksum(options.train) && isSame(tokenizer, options.tokenizer);
   const unused = goesOn ? fresh : checkpoint;
   unused.optimizer?.dispose();
   unused.model.dispose();
+  if (!goesOn) return fresh;
   const { train, validation } = options;
-  return goesOn ? Trainer.resume(checkpoint, { train, validation }) : fresh;
+  return Trainer.resume({ ...checkpoint, state: { ...state, settings: fresh.settings } }, {
+    train,
+    validation,
+  });
+}
+
+/** Two runs' settings; of a longer run without what may come from its length. */
+function comparable(before: TrainSettings, now: TrainSettings): [TrainSettings, TrainSettings] {
+  const a = trainSettings(before), b = now;
+  if (b.steps <= a.steps) return [a, b];
+  const byLength = { steps: 0, warmup: 0, evaluateEvery: 0 };
+  return [{ ...a, ...byLength }, { ...b, ...byLength }];
 }
 
 // cell: start-width 5db2722f

@@ -6,9 +6,10 @@
  *
  * @module transformer
  */
-// export: 3171c7af, from notebooks/04-transformer.ipynb
+// export: 639f6418, from notebooks/04-transformer.ipynb
 
 import * as tf from "@tensorflow/tfjs";
+import { completeSettings, type Rule, setting, type Table } from "lib/engine/settings.ts";
 import { operator } from "lib/engine/ops.ts";
 import { Parameters } from "lib/engine/parameters.ts";
 import {
@@ -20,6 +21,7 @@ import {
 } from "lib/attention.ts";
 import { Random } from "lib/engine/random.ts";
 import { Embeddings } from "lib/embeddings.ts";
+import { gpt2Weights } from "lib/data/weight-names.ts";
 
 // cell: norm-width 08cab1b4
 function requireWidth(x: tf.Tensor, gain: tf.Tensor): void {
@@ -142,87 +144,44 @@ export interface GPTConfig {
   position: "learned" | "rotary";
 }
 
-// cell: config-words 2c9b2697
-const quoted = (value: unknown) => typeof value === "string" ? `"${value}"` : String(value);
+// cell: config-table 3d25e807
+const anySize = setting.whole(1, 2 ** 24); // more than any model has, and nothing overflows
 
-function divisors(n: number): string {
-  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0).join(", ");
+/** What each field may be, and what it is unless told. */
+const CONFIG: Table<GPTConfig> = {
+  vocabSize: [setting.whole(2, 2 ** 24)], // has no default: it is the tokenizer's
+  blockSize: [anySize, 64],
+  nLayer: [anySize, 4],
+  nEmbd: [anySize, 128],
+  nHead: [({ nEmbd }) => setting.divisorOf("nEmbd", nEmbd), 4],
+  nKVHead: [({ nHead }) => setting.divisorOf("nHead", nHead), ({ nHead }) => nHead],
+  activation: [setting.oneOf("gelu", "swiglu"), "gelu"],
+  nInner: [anySize, ({ nEmbd, activation }) => {
+    return activation === "swiglu" ? 8 * Math.ceil(nEmbd / 3) : 4 * nEmbd;
+  }],
+  dropout: [setting.number("[0, 1)"), 0],
+  bias: [setting.flag, false],
+  norm: [setting.oneOf("layer", "rms"), "layer"],
+  position: [({ nEmbd, nHead }) => positionsFor(nEmbd / nHead), "learned"],
+};
+
+function positionsFor(headWidth: number): Rule {
+  if (headWidth % 2 === 0) return setting.oneOf("learned", "rotary");
+  const { holds } = setting.oneOf("learned");
+  return { allowed: `"learned" where a head has an odd width (${headWidth})`, holds };
 }
 
-// cell: config-checks 75cf483a
-function checkConfig(config: GPTConfig): void {
-  const need = (field: keyof GPTConfig, holds: boolean, allowed: string) => {
-    if (!holds) throw new RangeError(`${field} must be ${allowed}, got ${quoted(config[field])}`);
-  };
-  for (
-    const field of [
-      "vocabSize",
-      "blockSize",
-      "nLayer",
-      "nHead",
-      "nKVHead",
-      "nEmbd",
-      "nInner",
-    ] as const
-  ) {
-    need(
-      field,
-      Number.isInteger(config[field]) && config[field] >= 1,
-      "a whole number of at least 1",
-    );
-  }
-  const { nHead, nKVHead, nEmbd, dropout } = config;
-  need("nHead", nEmbd % nHead === 0, `a divisor of nEmbd ${nEmbd} (${divisors(nEmbd)})`);
-  need("nKVHead", nHead % nKVHead === 0, `a divisor of nHead ${nHead} (${divisors(nHead)})`);
-  need("dropout", dropout >= 0 && dropout < 1, "in [0, 1)");
-  need("bias", typeof config.bias === "boolean", "true or false");
-  need("norm", ["layer", "rms"].includes(config.norm), `"layer" or "rms"`);
-  need("activation", ["gelu", "swiglu"].includes(config.activation), `"gelu" or "swiglu"`);
-  need("position", ["learned", "rotary"].includes(config.position), `"learned" or "rotary"`);
-  const headWidth = nEmbd / nHead;
-  need(
-    "position",
-    config.position === "learned" || headWidth % 2 === 0,
-    `"learned" where a head has an odd width (${headWidth})`,
-  );
-}
-
-// cell: config-defaults 11946dcc
+// cell: config-defaults 1ac5b600
 /**
  * The whole config that a partial one means: what is missing is `nano`'s (4 layers, 4 heads, 128 wide, 64 tokens, no
  * bias, no dropout), nKVHead follows nHead, and nInner is 4 nEmbd (SwiGLU: 8/3 nEmbd, rounded up to a multiple of 8, since it
  * has three matrices instead of two).
  *
- * @throws RangeError naming the field, its value and what is allowed
+ * @throws RangeError naming the field, its value and what is allowed; or a field that there is not, and the nearest that there is
  * @example gptConfig({ ...PRESETS.nano, vocabSize: 65 }).nInner // 512
  */
 export function gptConfig(given: Partial<GPTConfig>): GPTConfig {
-  const nHead = given.nHead ?? 4;
-  const nEmbd = given.nEmbd ?? 128;
-  const nInner = given.activation === "swiglu" ? 8 * Math.ceil(nEmbd / 3) : 4 * nEmbd;
-  const config: GPTConfig = {
-    vocabSize: given.vocabSize!, // has no default: it is the tokenizer's
-    blockSize: 64,
-    nLayer: 4,
-    nHead,
-    nKVHead: nHead,
-    nEmbd,
-    nInner,
-    dropout: 0,
-    bias: false,
-    norm: "layer",
-    activation: "gelu",
-    position: "learned",
-  };
-  const known = Object.keys(config);
-  for (const [field, value] of Object.entries(given)) {
-    if (!known.includes(field)) {
-      throw new RangeError(`config has no field "${field}": there is ${known.join(", ")}`);
-    }
-    if (value !== undefined) Object.assign(config, { [field]: value });
-  }
-  checkConfig(config);
-  return config;
+  return completeSettings(given, CONFIG);
 }
 
 // cell: norm-kernel 59ffdfae
@@ -567,7 +526,7 @@ function normShapes(name: string, { nEmbd, bias, norm }: GPTConfig): Record<stri
   };
 }
 
-// cell: load-weights da92cace
+// cell: load-weights 10dca98d
 /** The values of one tensor, as a checkpoint file gives them. */
 export interface Weights {
   shape: number[];
@@ -575,20 +534,14 @@ export interface Weights {
 }
 
 /**
- * Puts the tensors of a checkpoint into a model, by name. Takes what nano-llm saves and what GPT-2's own files hold:
- * there the names may lack "transformer.", the mask is stored too (`attn.bias`), and so may be the tied `lm_head.weight`.
+ * Puts the tensors of a checkpoint into a model, by name. Takes what nano-llm saves and what files of GPT-2s hold, under any of the
+ * names that `gpt2Weights` knows.
  *
  * @throws RangeError listing names that are missing, unknown, or of another shape; the model is then unchanged
+ * @throws SafetensorsError if a tensor is there under two names, or lm_head.weight is not the token table
  */
 export function loadWeights(model: GPT, tensors: Record<string, Weights>): void {
-  const given = new Map(
-    Object.entries(tensors).filter(([name]) =>
-      !/(^|\.)attn\.(masked_)?bias$|^lm_head\.weight$/.test(name)
-    )
-      .map((
-        [name, value],
-      ) => [name.startsWith("transformer.") ? name : `transformer.${name}`, value]),
-  );
+  const given = new Map(Object.entries(gpt2Weights(tensors)));
   const problems = [...given.keys()].filter((name) => !model.parameters.has(name)).map((name) =>
     `${name} is unknown`
   );

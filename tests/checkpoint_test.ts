@@ -3,7 +3,13 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects, assertThrows }
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { join } from "node:path";
-import { findFolder, previousFolder, replaceFile, replaceFolder } from "lib/data/folder.ts";
+import {
+  findFolder,
+  placeOf,
+  previousFolder,
+  replaceFile,
+  replaceFolder,
+} from "lib/data/folder.ts";
 import { SafetensorsError } from "lib/data/safetensors.ts";
 import { Random } from "lib/engine/random.ts";
 import { CharacterTokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
@@ -119,6 +125,101 @@ Deno.test("stopping saves", async () => {
   });
 });
 
+Deno.test("a finished run goes on when more steps are asked for, and its curve stays", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    const first = new Trainer(options({ steps: 6 }));
+    await first.run({ save: { folder: run } });
+    const more = await continueRun(run, options({ steps: 10 }));
+    assertEquals([more.step, more.settings.steps], [6, 10]);
+    await more.run({ save: { folder: run, everySeconds: 0 } });
+    assertEquals(more.history.loss.slice(0, 6), first.history.loss);
+    assertEquals((await loadCheckpoint(run)).step, 10);
+    // the learning rate is the longer run's from there on
+    const longer = new Trainer(options({ steps: 10 }));
+    await longer.run();
+    assertEquals(more.history.learningRate.slice(6), longer.history.learningRate.slice(6));
+    // what does not follow from the length must be the same
+    assertEquals((await continueRun(run, options({ steps: 20, learningRate: 0.02 }))).step, 0);
+  });
+});
+
+Deno.test("another run's checkpoint is kept, once, whoever saves over it", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run"), save = { folder: run, everySeconds: 0 };
+    const stepsIn = async (name: string) => (await loadCheckpoint(join(folder, name))).step;
+    await new Trainer(options({ steps: 6 })).run({ save });
+    await new Trainer(options({ steps: 4, learningRate: 0.02 })).run({ save });
+    assertEquals([await stepsIn("run"), await stepsIn("run.1")], [4, 6]);
+    // the same run once more: what it would lose is kept, and a second time it is there already
+    for (let i = 0; i < 2; i++) {
+      await new Trainer(options({ steps: 4, learningRate: 0.02 })).run({ save });
+      assertEquals([await stepsIn("run"), await stepsIn("run.2")], [4, 4]);
+    }
+    // a model that somebody saved, of no run
+    await saveCheckpoint(run, { model: tiny(), tokenizer });
+    await new Trainer(options({ steps: 3 })).run({ save });
+    assertEquals([await stepsIn("run"), await stepsIn("run.3")], [3, 0]);
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    assertEquals(names, ["run", "run.1", "run.2", "run.3", "run.before"]);
+  });
+});
+
+Deno.test("a run that goes on in its own folder keeps no copies", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run"), save = { folder: run, everySeconds: 0 };
+    await new Trainer(options({ steps: 6 })).run({ until: 3, save });
+    await (await continueRun(run, options({ steps: 6 }))).run({ save });
+    await (await continueRun(run, options({ steps: 8 }))).run({ save });
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    assertEquals(names, ["run", "run.before"]);
+  });
+});
+
+Deno.test("two runs in one folder: the second to come says so, and the first one's work stays", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    const one = new Trainer(options()), two = new Trainer(options({ learningRate: 0.02 }));
+    await one.run({ until: 2, save: { folder: run } });
+    await two.run({ until: 3, save: { folder: run } });
+    await assertRejects(
+      () => one.run({ until: 4, save: { folder: run } }),
+      Error,
+      `another run saves into ${run}, too: give each a folder of its own`,
+    );
+    assertEquals((await loadCheckpoint(run)).step, 3);
+    assertEquals((await loadCheckpoint(`${run}.1`)).step, 2);
+    await one.save(join(folder, "elsewhere"));
+  });
+});
+
+Deno.test("a save in between that fails does not end the run, the last one does", async () => {
+  await inFolder(async (folder) => {
+    const run = join(folder, "run");
+    let isFull = false;
+    const disk = {
+      toJSON: () => {
+        if (isFull) throw new Error("no space left");
+        return tokenizer.toJSON();
+      },
+    };
+    const one = new Trainer(options({ steps: 5, tokenizer: disk as never }));
+    const warned: string[] = [], { warn } = console;
+    console.warn = (line: string) => warned.push(line);
+    const onStep = ({ step }: { step: number }) => void (isFull = step === 2 || step === 3);
+    await one.run({ save: { folder: run, everySeconds: 0 }, onStep }).finally(() => {
+      console.warn = warn;
+    });
+    assertEquals([(await loadCheckpoint(run)).step, warned.length], [5, 2]);
+    assert(
+      warned[0].includes("no space left; what was saved before is untouched. Training goes on"),
+    );
+    isFull = true;
+    await assertRejects(() => one.save(run), Error, "no space left");
+    assertEquals((await loadCheckpoint(run)).step, 5);
+  });
+});
+
 // --- losses that are no numbers
 
 testOnBackends(
@@ -205,6 +306,84 @@ Deno.test("the last two are kept, with files of the reader's own", async () => {
   });
 });
 
+Deno.test("a folder may be named in any way", async () => {
+  await inFolder(async (parent) => {
+    const names = [
+      "out/",
+      "out//",
+      "./out",
+      "deep/../out/.",
+      "a é b",
+      "q?#%20",
+      "x.before",
+      ".hidden/",
+    ];
+    for (const name of names) {
+      const folder = `${parent}/${name}`;
+      for (const _ of [1, 2, 3]) await saveCheckpoint(folder, { model: tiny(), tokenizer });
+      assertEquals((await loadCheckpoint(folder)).step, 0, name);
+      assertEquals((await loadCheckpoint(previousFolder(folder))).step, 0, name);
+    }
+    const url = new URL(`file://${parent}/by%20url/`);
+    for (const folder of [url, url.href]) {
+      await saveCheckpoint(folder, { model: tiny(), tokenizer });
+      await loadCheckpoint(folder);
+    }
+    assertEquals(placeOf(url), join(parent, "by url"));
+    const found = [...Deno.readDirSync(parent)].map(({ name }) => name).sort();
+    const made = [".hidden", "a é b", "by url", "out", "q?#%20", "x.before"];
+    assertEquals(found, made.flatMap((name) => [name, `${name}.before`]).sort());
+    for (const nameless of ["", undefined, null, "a\0b"]) {
+      const save = () => saveCheckpoint(nameless as string, { model: tiny(), tokenizer });
+      await assertRejects(save, Error, "a folder must have a name");
+    }
+  });
+});
+
+Deno.test({
+  name: "a folder that is a link stays one, and what it leads to is saved into",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (parent) => {
+      const large = join(parent, "large disk"), link = join(parent, "link");
+      await Deno.mkdir(large);
+      await Deno.symlink(large, link);
+      for (const _ of [1, 2]) await saveCheckpoint(link, { model: tiny(), tokenizer });
+      assert((await Deno.lstat(link)).isSymlink);
+      await loadCheckpoint(large);
+      assertEquals(await findFolder(link, "config.json"), large);
+      assertEquals(previousFolder(link), `${large}.before`);
+      await loadCheckpoint(previousFolder(link));
+    }),
+});
+
+Deno.test("at every moment of a save one of the two folders is whole", async () => {
+  await inFolder(async (parent) => {
+    const folder = join(parent, "f"), own = ["first", "second", "third"];
+    const save = (text: string, names = own) =>
+      replaceFolder(folder, own, async (fresh) => {
+        for (const name of names) await Deno.writeTextFile(join(fresh, name), text);
+      });
+    const read = async () => {
+      const place = (await findFolder(folder, "first"))!;
+      return await Promise.all(own.map((name) => Deno.readTextFile(join(place, name))));
+    };
+    await save("1");
+    await save("2");
+    // died while the new files moved in: the first is out of the way, one of the others is new
+    await Deno.remove(join(folder, "first"));
+    await Deno.writeTextFile(join(folder, "second"), "half");
+    await Deno.remove(join(folder, "third"));
+    assertEquals(await read(), ["1", "1", "1"]);
+    await assertRejects(() => replaceFolder(folder, own, () => Promise.reject(new Error("full"))));
+    assertEquals(await read(), ["1", "1", "1"]);
+    await save("3");
+    assertEquals(await read(), ["3", "3", "3"]);
+    await save("4", ["first", "second"]); // what is not written anew does not stay from before
+    await assertRejects(read, Deno.errors.NotFound);
+  });
+});
+
 Deno.test("a file that cannot be written is named, and leaves no rest", async () => {
   await inFolder(async (folder) => {
     await Deno.mkdir(join(folder, "is-a-folder"));
@@ -268,9 +447,9 @@ Deno.test("each part of a checkpoint that makes no sense is named", async () => 
       ["config.json", { ...config, nEmbd: 1e9 }, "shape must be"],
       ["config.json", { ...config, nHead: 1e9 }, "nHead must be at most nEmbd 8"],
       ["config.json", { ...config, nLayer: 1e9 }, "transformer.h.999999999.ln_1.weight"],
-      ["config.json", { ...config, nInner: 1e9 }, "mlp.c_fc.weight"],
-      ["config.json", { ...config, blockSize: 1e9 }, "transformer.wpe.weight"],
-      ["config.json", { ...config, more: 1 }, `no field "more"`],
+      ["config.json", { ...config, nInner: 1e6 }, "mlp.c_fc.weight"],
+      ["config.json", { ...config, blockSize: 1e6 }, "transformer.wpe.weight"],
+      ["config.json", { ...config, more: 1 }, `no setting "more"`],
       ["state.json", { ...state, step: -1 }, "step must be a whole number, got -1"],
       ["state.json", { ...state, optimizer: { ...optimizer, steps: 1.5 } }, "optimizer.steps"],
       [

@@ -65,6 +65,62 @@ Deno.test("what cannot be a corpus is refused by name", () =>
     await assertRejects(() => loadCorpus(path), Error, "not UTF-8 text, near byte 3");
   }));
 
+const LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+const PAGE = '\n<!DOCTYPE html>\n<html lang="en"><body>Not Found</body></html>';
+
+Deno.test("line ends of every kind become one", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "x.txt");
+    await Deno.writeTextFile(path, "mac\rdos\r\nunix\n\r\rend");
+    assertEquals((await loadCorpus(path)).text, "mac\ndos\nunix\n\n\nend");
+  }));
+
+/** A text in UTF-16, as Windows' programs save it. */
+function utf16(text: string, bigEndian: boolean, mark: boolean): Uint8Array {
+  const units = [...(mark ? "\uFEFF" : "") + text].flatMap((sign) => sign.split(""));
+  const bytes = new Uint8Array(2 * units.length), view = new DataView(bytes.buffer);
+  units.forEach((unit, i) => view.setUint16(2 * i, unit.charCodeAt(0), !bigEndian));
+  return bytes;
+}
+
+Deno.test("UTF-16 with its mark is read, without it refused by name", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "x.txt"), text = "Once upon a time, né 🙂 日本\n";
+    for (const bigEndian of [false, true]) {
+      await Deno.writeFile(path, utf16(text, bigEndian, true));
+      assertEquals((await loadCorpus(path)).text, text);
+      await Deno.writeFile(path, utf16(text, bigEndian, false));
+      const name = bigEndian ? "UTF-16BE without a mark" : "UTF-16LE without a mark";
+      await assertRejects(() => loadCorpus(path), Error, name);
+    }
+    await Deno.writeFile(path, utf16(text, false, true).subarray(0, 7));
+    await assertRejects(() => loadCorpus(path), Error, "not UTF-16");
+    await Deno.writeTextFile(path, "one \0 in a text");
+    assertEquals((await loadCorpus(path)).text.length, 15);
+  }));
+
+Deno.test("a git-LFS pointer or a web page is said to be one; a page that is asked for is read", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "x.txt");
+    await Deno.writeTextFile(path, LFS);
+    await assertRejects(() => loadCorpus(path), Error, `corpus "${path}" is a git-LFS pointer`);
+    await Deno.writeTextFile(path, PAGE);
+    await assertRejects(() => loadCorpus(path), Error, `corpus "${path}" is a web page`);
+    await Deno.writeTextFile(join(folder, "x.html"), PAGE);
+    assertEquals((await loadCorpus(join(folder, "x.html"))).text, PAGE);
+  }));
+
+Deno.test("a file longer than a text can be is refused at once, by its size", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "x.txt");
+    await Deno.writeTextFile(path, "");
+    await Deno.truncate(path, 600_000_000);
+    const start = performance.now();
+    const error = await assertRejects(() => loadCorpus(path), Error, "600,000,000 bytes");
+    assertStringIncludes(error.message, "536,870,888 characters");
+    assert(performance.now() - start < 2000, "without reading it");
+  }));
+
 Deno.test("a cached download is used if its checksum fits, and offline is a clear error", () =>
   withFolder(async (folder) => {
     const realFetch = globalThis.fetch;

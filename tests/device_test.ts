@@ -13,6 +13,7 @@ import { Random } from "lib/engine/random.ts";
 import { CharacterTokenizer } from "lib/tokenizer.ts";
 import { type RunOptions, Trainer } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
+import { SHARED_DEVICE, testIf } from "./optional.ts";
 
 const [{ available, why }] = await availableBackends();
 const tokenizer = new CharacterTokenizer([..."abcdefghij"]);
@@ -44,17 +45,11 @@ async function printed(body: () => Promise<unknown>): Promise<string> {
 }
 
 function deviceTest(name: string, body: (folder: string) => Promise<void>): void {
-  Deno.test({
-    name: name + (available ? "" : `: skipped, ${why}`),
-    ignore: !available,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: async () => {
-      const folder = await Deno.makeTempDir();
-      await useBackend("webgpu");
-      await body(join(folder, "run")).finally(() => Deno.remove(folder, { recursive: true }));
-    },
-  });
+  testIf(available ? "" : why, name, async () => {
+    const folder = await Deno.makeTempDir();
+    await useBackend("webgpu");
+    await body(join(folder, "run")).finally(() => Deno.remove(folder, { recursive: true }));
+  }, SHARED_DEVICE);
 }
 
 deviceTest(

@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { join } from "node:path";
 import { encodeGGUF } from "lib/data/gguf.ts";
+import { specialToken } from "lib/data/added-tokens.ts";
 import { HuggingFaceError } from "lib/data/huggingface.ts";
 import {
   decodeSafetensors,
@@ -10,6 +11,7 @@ import {
   SafetensorsError,
   type StoredTensor,
 } from "lib/data/safetensors.ts";
+import { type NamedRoles, rolesOf } from "lib/data/token-roles.ts";
 import { Random } from "lib/engine/random.ts";
 import { exportGGUF, exportHuggingFace, importHuggingFace } from "lib/exchange.ts";
 import { generate } from "lib/sample.ts";
@@ -90,6 +92,181 @@ Deno.test(`names without "transformer.", mask buffers, vocab.json and merges.txt
   assertEquals(tokenizer!.encode(sample, options), one.tokenizer!.encode(sample, options));
 });
 
+const readJSON = async (path: string) => JSON.parse(await Deno.readTextFile(path));
+
+Deno.test("merges.txt with line ends of Windows gives the same tokenizer", async () => {
+  await inFolder(async (folder) => {
+    for (const name of ["config.json", "vocab.json", "model.safetensors"]) {
+      await Deno.copyFile(join(FIXTURES, "hf-gpt2-bare", name), join(folder, name));
+    }
+    const merges = await Deno.readTextFile(join(FIXTURES, "hf-gpt2-bare", "merges.txt"));
+    const one = await importHuggingFace(join(FIXTURES, "hf-gpt2-bare"));
+    for (const end of ["\r\n", "\r"]) {
+      await Deno.writeTextFile(join(folder, "merges.txt"), merges.replaceAll("\n", end));
+      const { tokenizer } = await importHuggingFace(folder);
+      assertEquals(tokenizer!.toJSON(), one.tokenizer!.toJSON());
+    }
+  });
+});
+
+Deno.test("an older folder's added tokens are read, with what its files say of them", async () => {
+  await inFolder(async (folder) => {
+    for (const name of ["config.json", "vocab.json", "merges.txt", "model.safetensors"]) {
+      await Deno.copyFile(join(FIXTURES, "hf-gpt2-bare", name), join(folder, name));
+    }
+    const write = (name: string, json: unknown) =>
+      Deno.writeTextFile(join(folder, name), JSON.stringify(json));
+    const config = await readJSON(join(folder, "config.json"));
+    const { "<|endoftext|>": end, ...vocab } = await readJSON(join(folder, "vocab.json"));
+    const shorter = Object.fromEntries(
+      Object.entries(vocab).filter(([, id]) => (id as number) < 288),
+    );
+    const merges = (await Deno.readTextFile(join(folder, "merges.txt"))).trimEnd().split("\n")
+      .slice(0, -2);
+    assertEquals([end, Object.keys(shorter).length], [0, 287]);
+    await write("vocab.json", { "<|endoftext|>": end, ...shorter });
+    await Deno.writeTextFile(join(folder, "merges.txt"), merges.join("\n"));
+    await write("added_tokens.json", { "<pad>": 288, "<word>": 289 });
+    await write("special_tokens_map.json", { pad_token: { content: "<pad>" } });
+    await write("config.json", { ...config, bos_token_id: 0, eos_token_id: null });
+    const { tokenizer, roles } = await importHuggingFace(folder);
+    assertEquals(tokenizer!.encode("<word>").at(-1), 289);
+    assertEquals([...tokenizer!.specialTokens], [["<|endoftext|>", 0], ["<pad>", 288]]);
+    assertEquals(roles, { bos: [0], pad: [288] });
+  });
+});
+
+Deno.test("a pointer or a page in place of a file is said to be one", async () => {
+  await withCopy(async (folder) => {
+    for (const name of ["config.json", "tokenizer.json", "model.safetensors"]) {
+      const whole = await Deno.readFile(join(folder, name));
+      await Deno.writeTextFile(join(folder, name), "version https://git-lfs.github.com/spec/v1\n");
+      await assertRejects(() => importHuggingFace(folder), Error, `${name}: is a git-LFS pointer`);
+      await Deno.writeTextFile(join(folder, name), "<html><body>404</body></html>");
+      await assertRejects(() => importHuggingFace(folder), Error, `${name}: is a web page`);
+      await Deno.writeFile(join(folder, name), whole);
+    }
+  });
+});
+
+// --- which tokens begin and end texts
+
+const named = await Tokenizer.train("the cat sat on the mat ".repeat(9), {
+  vocabSize: 266,
+  specialTokens: ["<pad>", "<bos>", "<eos>"],
+});
+const [PAD, BOS, EOS] = named.specialTokens.values();
+
+/** What files of a model with this tokenizer say of begin, end and padding. */
+async function written(tokenizer: Tokenizer, roles?: NamedRoles) {
+  const found: Record<string, unknown> = {};
+  await inFolder(async (folder) => {
+    const model = tiny({ vocabSize: tokenizer.vocabSize });
+    await exportHuggingFace(folder, { model, tokenizer, roles });
+    const [config, generation, texts] = await Promise.all(
+      ["config", "generation_config", "tokenizer_config"].map((name) =>
+        readJSON(join(folder, `${name}.json`))
+      ),
+    );
+    assertEquals(generation.eos_token_id, config.eos_token_id);
+    await exportGGUF(join(folder, "m.gguf"), { model, tokenizer, roles });
+    const { keys } = readGGUF(await Deno.readFile(join(folder, "m.gguf")));
+    for (const role of ["bos", "eos", "pad"]) {
+      found[role] = config[`${role}_token_id`];
+      found[`${role} text`] = texts[`${role}_token`];
+    }
+    found["gguf"] = ["bos", "eos", "padding"].map((role) =>
+      keys[`tokenizer.ggml.${role}_token_id`]
+    );
+  });
+  return found;
+}
+
+Deno.test("the end is the token that is called so, not the first one", async () => {
+  assertEquals(await written(named), {
+    ...{
+      bos: BOS,
+      eos: EOS,
+      pad: PAD,
+      "bos text": "<bos>",
+      "eos text": "<eos>",
+      "pad text": "<pad>",
+    },
+    gguf: [BOS, EOS, PAD],
+  });
+});
+
+Deno.test("the caller names begin and end, by text or id; a name that is not there is refused", async () => {
+  const found = await written(named, { bos: "<pad>", eos: ["<bos>", EOS], pad: EOS });
+  assertEquals([found.bos, found.eos, found.pad], [PAD, [BOS, EOS], EOS]);
+  assertEquals([found["eos text"], found.gguf], ["<bos>", [PAD, BOS, EOS]]);
+  await assertRejects(() => written(named, { eos: "</s>" }), RangeError, 'got "</s>"');
+});
+
+Deno.test("names that tell the end, and names that do not", () => {
+  const end = (...specials: string[]) => {
+    const tokens = specials.map((content, id) => specialToken(content, id));
+    return rolesOf(tokens).eos?.map((id) => specials[id])[0];
+  };
+  assertEquals(end("<unk>", "<s>", "</s>"), "</s>");
+  assertEquals(end("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"), "<|end_of_text|>");
+  assertEquals(end("[PAD]", "[BOS]", "[EOS]"), "[EOS]");
+  assertEquals(end("<|im_start|>", "<|im_end|>"), "<|im_end|>");
+  assertEquals(end("<|user|>", "<|end|>"), "<|end|>");
+  assertEquals(end("<|document|>"), "<|document|>");
+  assertEquals(end("<pad>"), undefined);
+  assertEquals(end("<|user|>", "<|bot|>"), undefined);
+  assertEquals(end(), undefined);
+});
+
+Deno.test("an imported model's begin and end are kept, also through a checkpoint's tokenizer.json", async () => {
+  await withCopy(async (folder) => {
+    const path = (name: string) => join(folder, `${name}.json`);
+    const file = await readJSON(path("tokenizer"));
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    const more = ["<a>", "<b>"].map((content, i) => ({
+      id: 290 + i,
+      content,
+      ...flags,
+      special: i === 0,
+    }));
+    file.added_tokens.push(...more);
+    await Deno.writeTextFile(path("tokenizer"), JSON.stringify(file));
+    const { tensors } = decodeSafetensors(await Deno.readFile(join(folder, "model.safetensors")));
+    const table = tensors["transformer.wte.weight"];
+    const data = Float32Array.from(
+      { length: 292 * 8 },
+      (_, i) => table.data[i % table.data.length],
+    );
+    tensors["transformer.wte.weight"] = { ...table, shape: [292, 8], data };
+    await Deno.writeFile(join(folder, "model.safetensors"), encodeSafetensors(tensors));
+    const config = {
+      ...await readJSON(path("config")),
+      vocab_size: 292,
+      eos_token_id: 290,
+      pad_token_id: 291,
+    };
+    await Deno.writeTextFile(path("config"), JSON.stringify(config));
+    await Deno.remove(path("generation_config")).catch(() => {});
+    const { model, tokenizer, roles } = await importHuggingFace(folder);
+    assertEquals(roles, { bos: [0], eos: [290], pad: [291] });
+    assertEquals(tokenizer!.encode("x<b>").at(-1), 291); // no special token: needs no leave
+    await (tokenizer as Tokenizer).save(join(folder, "kept.json"));
+    const kept = await Tokenizer.load(join(folder, "kept.json"));
+    const out = join(folder, "out");
+    await exportHuggingFace(out, { model, tokenizer: kept });
+    const back = await readJSON(join(out, "config.json"));
+    assertEquals([back.bos_token_id, back.eos_token_id, back.pad_token_id], [0, 290, 291]);
+    assertEquals((await readJSON(join(out, "tokenizer.json"))).added_tokens, file.added_tokens);
+    assertEquals((await importHuggingFace(out)).roles, roles);
+    await exportGGUF(join(folder, "m.gguf"), { model, tokenizer: kept });
+    const { keys } = readGGUF(await Deno.readFile(join(folder, "m.gguf")));
+    assertEquals(keys["tokenizer.ggml.eos_token_id"], 290);
+    assertEquals((keys["tokenizer.ggml.token_type"] as number[]).slice(-2), [3, 4]); // control, user defined
+    assertEquals((keys["tokenizer.ggml.tokens"] as string[]).slice(-2), ["<a>", "<b>"]);
+  });
+});
+
 // --- our own folders
 
 for (const bias of [true, false]) {
@@ -150,6 +327,154 @@ Deno.test("what a GPT-2 does not have is refused by name, and nothing is written
     const pair = { model: tiny(), tokenizer: letters };
     await assertRejects(() => exportGGUF(out, pair), RangeError, "one token per character");
     await assertRejects(() => Deno.stat(out), Deno.errors.NotFound);
+  });
+});
+
+// --- folders that other programs wrote
+
+const source = (name: string) => join(FIXTURES, "hf-gpt2", name);
+const stored = decodeSafetensors(await Deno.readFile(source("model.safetensors"))).tensors;
+const storedConfig = JSON.parse(await Deno.readTextFile(source("config.json")));
+const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
+
+/** A folder with these tensors and config, imported: its logits, or the words with which it was refused. */
+async function imported(tensors: Record<string, StoredTensor>, config: object = {}) {
+  let result: number[] | string = "";
+  await inFolder(async (folder) => {
+    await Deno.writeFile(join(folder, "model.safetensors"), encodeSafetensors(tensors));
+    const json = { ...storedConfig, ...config };
+    await Deno.writeTextFile(join(folder, "config.json"), JSON.stringify(json));
+    try {
+      const { model } = await importHuggingFace(folder);
+      result = Array.from(await model.forward(asIds(ids)).data());
+      model.dispose();
+    } catch (error) {
+      result = (error as Error).message.replaceAll(folder, "");
+    }
+  });
+  return result;
+}
+
+const renamed = (rename: (name: string) => string) =>
+  Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [rename(name), tensor]));
+const without = (...names: string[]) =>
+  Object.fromEntries(Object.entries(stored).filter(([name]) => !names.includes(name)));
+
+Deno.test("names that wrappers put before the weights' make no difference", async () => {
+  const expected = await imported(stored);
+  assert(expected.length > 10 && typeof expected !== "string");
+  const bare = (name: string) => name.replace("transformer.", "");
+  const spellings: ((name: string) => string)[] = [
+    bare,
+    (name) => `_orig_mod.${name}`,
+    (name) => `module.${name}`,
+    (name) => `_orig_mod.module.${name}`,
+    (name) => `module._orig_mod.${bare(name)}`,
+    (name) => `model.${name}`,
+    (name) => name.replace(/h\.(\d+)\./, "h.$1._orig_mod."),
+  ];
+  for (const spelling of spellings) {
+    assertEquals(await imported(renamed(spelling)), expected, spelling("transformer.h.0.x"));
+    const tensors = { ...renamed(spelling), [spelling(HEAD)]: stored[TABLE] };
+    assertEquals(await imported(tensors), expected, `${spelling(HEAD)}, too`);
+  }
+  const twice = { ...stored, "module.wte.weight": stored[TABLE] };
+  assertEquals(
+    await imported(twice),
+    `tensor "module.wte.weight": stands there as ${TABLE}, too`,
+  );
+});
+
+Deno.test("of a tied model either half is enough; one that says it is untied needs its head", async () => {
+  const expected = await imported(stored);
+  const headOnly = { ...without(TABLE), [HEAD]: stored[TABLE] };
+  const both = { ...stored, [HEAD]: stored[TABLE] };
+  const untied = { tie_word_embeddings: false };
+  assertEquals(await imported(headOnly), expected);
+  assertEquals(await imported(both), expected);
+  assertEquals(await imported(both, untied), expected);
+  assertEquals(await imported(stored, { tie_word_embeddings: undefined }), expected);
+  const refused: [Record<string, StoredTensor>, object, RegExp][] = [
+    [stored, untied, /lm_head.weight": is missing, and the model says that its output is not tied/],
+    [headOnly, untied, /wte.weight is not, and the model says/],
+    [stored, { tie_word_embeddings: "no" }, /tie_word_embeddings must be true or false, got "no"/],
+    [without(TABLE), {}, /"transformer.wte.weight": is missing; there is transformer.h.0/],
+    [{}, {}, /"transformer.wte.weight": is missing; there is none/],
+    [
+      { ...without("transformer.h.0.ln_1.weight"), "h.0.norm.weight": stored[TABLE] },
+      {},
+      /ln_1.weight": is missing; it must have shape \[8\]; there is transformer.h.0.norm.weight, .* and \d+ more/,
+    ],
+  ];
+  for (const [tensors, config, words] of refused) {
+    const result = await imported(tensors, config);
+    assert(typeof result === "string" && words.test(result), `${words}: ${result}`);
+  }
+});
+
+Deno.test("sizes under the names of other kinds of models are read; two that disagree are refused", async () => {
+  const expected = await imported(stored);
+  const aliases = {
+    n_embd: "hidden_size",
+    n_head: "num_attention_heads",
+    n_layer: "num_hidden_layers",
+    n_positions: "max_position_embeddings",
+  };
+  const instead = Object.entries(aliases).flatMap(([name, alias]) => [
+    [name, undefined],
+    [alias, storedConfig[name]],
+  ]);
+  assertEquals(await imported(stored, Object.fromEntries(instead)), expected);
+  for (const [name, alias] of Object.entries(aliases)) {
+    const value = storedConfig[name];
+    assertEquals(await imported(stored, { [alias]: value }), expected);
+    assertEquals(
+      await imported(stored, { [alias]: value + 1 }),
+      `${name} is ${value} and ${alias} is ${value + 1}: they mean the same`,
+    );
+  }
+});
+
+Deno.test({
+  name:
+    "a folder of links is read, as in Hugging Face's cache; a link to nothing is said to be one",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (cache) => {
+      const blobs = join(cache, "blobs"), folder = join(cache, "snapshots", "main");
+      await Deno.mkdir(blobs);
+      await Deno.mkdir(folder, { recursive: true });
+      const names = [...Deno.readDirSync(join(FIXTURES, "hf-gpt2-sharded"))].map((one) => one.name);
+      for (const [i, name] of names.entries()) {
+        await Deno.copyFile(join(FIXTURES, "hf-gpt2-sharded", name), join(blobs, `${i}`));
+        await Deno.symlink(`../../blobs/${i}`, join(folder, name));
+      }
+      await importHuggingFace(folder);
+      const url = new URL(`file://${cache}/link/`);
+      await Deno.symlink(folder, join(cache, "link"));
+      await importHuggingFace(url);
+      const shard = names.find((name) => name.startsWith("model-00002"))!;
+      const blob = join(blobs, `${names.indexOf(shard)}`);
+      await Deno.remove(blob);
+      const load = () => importHuggingFace(folder);
+      await assertRejects(load, HuggingFaceError, `${shard} is a link to ../../blobs/`);
+      await Deno.remove(join(folder, shard));
+      await assertRejects(load, HuggingFaceError, `lacks ${shard}, one of the 2 files`);
+    }),
+});
+
+Deno.test("a folder to export into may be named in any way", async () => {
+  await inFolder(async (parent) => {
+    const model = tiny();
+    for (const folder of [`${parent}/a é/`, `${parent}/./b/../c`, new URL(`file://${parent}/d/`)]) {
+      await exportHuggingFace(folder, { model, tokenizer });
+      (await importHuggingFace(folder)).model.dispose();
+    }
+    const found = [...Deno.readDirSync(parent)].map(({ name }) => name).sort();
+    assertEquals(found, ["a é", "c", "d"]);
+    const nameless = () => exportHuggingFace("", { model, tokenizer });
+    await assertRejects(nameless, Error, "a folder must have a name");
+    model.dispose();
   });
 });
 
@@ -242,7 +567,10 @@ Deno.test("an index that lies is refused, and reads nothing outside its folder",
     const cases: [unknown, string][] = [
       [{ ...index.weight_map, [name]: "../../secret.safetensors" }, "files of the folder, got"],
       [{ ...index.weight_map, [name]: 3 }, "files of the folder, got 3"],
-      [{ ...index.weight_map, [name]: "model-00003-of-00002.safetensors" }, "cannot be read"],
+      [
+        { ...index.weight_map, [name]: "model-00003-of-00002.safetensors" },
+        "lacks model-00003-of-00002.safetensors, one of the 2 files",
+      ],
       [{ ...index.weight_map, more: Object.values(index.weight_map)[0] }, `tensor "more"`],
       [null, "weight_map of the index must be an object"],
     ];

@@ -52,6 +52,12 @@ testOnSimd("a kernel stands in only after it was found to compute the same", asy
   assert(!await usesKernel(() => op(x)), "reference means the function");
 });
 
+testOnSimd("a function that makes numbers of NaN runs itself: the kernel hides none", async () => {
+  const op = operator("gelu", (x) => tf.where(tf.isNaN(x), tf.zerosLike(x), gelu(x)));
+  assert(!(await verdictOn("gelu")).same);
+  await assertTensor(op(tf.tensor1d([NaN, 0])), [0, 0]);
+});
+
 testOnSimd("a function of your own runs itself, whatever its name", async () => {
   const op = operator("gelu", (x) => x.relu());
   assert(!(await verdictOn("gelu")).same);

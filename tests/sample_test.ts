@@ -232,9 +232,9 @@ Deno.test("each option that is not allowed is refused with its name, its value a
     ["temperature", -0.1, "≥ 0"],
     ["temperature", NaN, "≥ 0"],
     ["temperature", Infinity, "finite"],
-    ["topK", 0, "an integer ≥ 1"],
-    ["topK", 1.5, "an integer ≥ 1"],
-    ["topK", -3, "an integer ≥ 1"],
+    ["topK", 0, "a whole number of at least 1"],
+    ["topK", 1.5, "a whole number of at least 1"],
+    ["topK", -3, "a whole number of at least 1"],
     ["topP", 0, "(0, 1]"],
     ["topP", 1.01, "(0, 1]"],
     ["topP", NaN, "(0, 1]"],
@@ -436,7 +436,7 @@ Deno.test("generate refuses what makes no sense at once, before the first token"
   const model = scripted([1]);
   const refuse = (message: string, options: GenerateOptions, prompt: string | number[] = "a") =>
     assertThrows(() => generate(model, bytes, prompt, options), RangeError, message);
-  refuse("maxTokens must be an integer ≥ 1, got 0", { maxTokens: 0 });
+  refuse("maxTokens must be a whole number of at least 1, got 0", { maxTokens: 0 });
   refuse("seed must be an integer, got 1.5", { seed: 1.5 });
   refuse("stop must be a list of texts", { stop: [""] });
   refuse('got "The End"', { stop: "The End" as unknown as string[] });
@@ -618,7 +618,7 @@ Deno.test("KVCache refuses a layer it does not have, nextLogits ids it has seen"
   assertThrows(
     () => new KVCache({ nLayer: 0 }),
     RangeError,
-    "nLayer must be an integer ≥ 1, got 0",
+    "nLayer must be a whole number from 1 to 16777216, got 0",
   );
   await assertRejects(() => nextLogits(scripted([1]), []), RangeError, "cached");
   assertThrows(
@@ -738,7 +738,7 @@ Deno.test("logProbabilities refuses a text without a guess to judge, and a strid
     await assertRejects(
       () => perplexity(model, bytes, "abc", { stride }),
       RangeError,
-      `[1, 1000], got ${stride}`,
+      `from 1 to 1000, got ${stride}`,
     );
   }
 });

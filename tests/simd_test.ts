@@ -19,6 +19,7 @@ import { SCRATCH, TABLES } from "lib/engine/simd/assembly/codes.ts";
 import { Heap } from "lib/engine/simd/heap.ts";
 import { chooseThreads, registerSimdBackend, simdBackend } from "lib/engine/simd/mod.ts";
 import { compileKernels, MODULES, sameBytes } from "tools/build-simd.ts";
+import { testIf } from "./optional.ts";
 
 registerFusedGradients();
 
@@ -785,20 +786,17 @@ let large: number[][] | undefined;
 const compilerMayRun =
   Deno.permissions.querySync({ name: "env", variable: "CI" }).state === "granted";
 
-Deno.test({
-  name: "simd: the modules are what the source gives, byte for byte" +
-    (compilerMayRun
-      ? ""
-      : " [skipped: the compiler must be allowed to read the environment variable CI]"),
-  ignore: !compilerMayRun,
-  fn: async () => {
+testIf(
+  compilerMayRun ? "" : "the compiler must be allowed to read the environment variable CI",
+  "simd: the modules are what the source gives, byte for byte",
+  async () => {
     for (const [name, features] of Object.entries(MODULES)) {
       const file = await Deno.readFile(new URL(`../lib/engine/simd/${name}`, import.meta.url));
       const same = sameBytes(await compileKernels(features), file);
       assert(same, `${name} is stale: deno run -A tools/build-simd.ts`);
     }
   },
-});
+);
 
 Deno.test("simd: both modules start, and put their tables where nothing else stands", async () => {
   for (const name of Object.keys(MODULES)) {

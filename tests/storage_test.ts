@@ -14,26 +14,21 @@ import type { GpuBackend } from "lib/engine/webgpu/backend.ts";
 import { reopenDevice } from "lib/engine/webgpu/backend.ts";
 import { requestAdapter } from "lib/engine/webgpu/device.ts";
 import { inHalves } from "lib/engine/webgpu/half.ts";
-import type { StorageFormat } from "lib/engine/storage.ts";
+import { type StorageFormat, withStorage } from "lib/engine/storage.ts";
 import { AdamW, trainStep } from "lib/train.ts";
 import { GPT, type GPTConfig } from "lib/transformer.ts";
-import { assertTensor } from "./support.ts";
+import { SHARED_DEVICE, testIf } from "./optional.ts";
+import { assertTensor, whyNoHalves } from "./support.ts";
 
 const webgpu = (await availableBackends()).find(({ name }) => name === "webgpu")!;
-const hasHalves = (await requestAdapter())?.gpu.features.has("shader-f16") ?? false;
+const NO_HALVES = webgpu.available ? await whyNoHalves() : webgpu.why;
+const hasHalves = NO_HALVES === "";
 
 function testInHalves(name: string, body: () => Promise<void>): void {
-  const why = webgpu.available ? hasHalves ? "" : ": skipped, no shader-f16" : `: ${webgpu.why}`;
-  Deno.test({
-    name: name + why,
-    ignore: !hasHalves,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: async () => {
-      await useBackend("webgpu", { storage: "f16" });
-      await body().finally(() => useBackend("cpu"));
-    },
-  });
+  testIf(NO_HALVES, name, async () => {
+    await useBackend("webgpu", { storage: "f16" });
+    await body().finally(() => useBackend("cpu"));
+  }, SHARED_DEVICE);
 }
 
 /** What is refused, and how. */
@@ -79,7 +74,10 @@ Deno.test("NANO_LLM_STORAGE asks for it, but not where the code names another ba
   await useBackend("cpu");
 });
 
-testInHalves("16 bits are refused where the device has none", async () => {
+const NO_CARD = webgpu.available ? "" : webgpu.why;
+
+testIf(NO_CARD, "16 bits are refused where the device has none", async () => {
+  await useBackend("webgpu", { storage: "f32" });
   const adapter = (await requestAdapter())!, { gpu } = adapter;
   Object.assign(adapter, { gpu: { features: new Set() } });
   try {
@@ -89,7 +87,21 @@ testInHalves("16 bits are refused where the device has none", async () => {
   } finally {
     Object.assign(adapter, { gpu });
   }
-});
+}, SHARED_DEVICE);
+
+testIf(NO_CARD, "without the feature no tensor is made in 16 bits, however asked for", async () => {
+  await useBackend("webgpu", { storage: "f32" });
+  const gpu = tf.backend() as GpuBackend, { hasHalves } = gpu, before = tf.memory().numTensors;
+  Object.assign(gpu, { hasHalves: false });
+  try {
+    const make = () => withStorage("f16", () => fusedGelu(tf.zeros([2])));
+    assertThrows(() => tf.tidy(make), Error, 'storage "f16" needs the feature shader-f16');
+  } finally {
+    Object.assign(gpu, { hasHalves });
+  }
+  assertEquals(tf.memory().numTensors, before);
+  await assertTensor(fusedGelu(tf.zeros([2])), [0, 0]);
+}, SHARED_DEVICE);
 
 testInHalves("the choice says so, and the next one without a storage is back at 32", async () => {
   assert((await useBackend("webgpu", { storage: "f16" })).line.endsWith("is stored as f16"));

@@ -2,11 +2,13 @@
 import { assert } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
 import { availableBackends, type BackendName } from "lib/engine/backend.ts";
+import { requestAdapter } from "lib/engine/webgpu/device.ts";
+import { SHARED_DEVICE, testIf } from "./optional.ts";
 
 const statuses = await availableBackends();
 
 /**
- * Registers one test per backend of the book. A backend that this machine lacks is ignored, and its test's name
+ * Registers one test per backend of the book. A backend that this machine lacks is skipped, and its test's name
  * says why.
  *
  * @param on the backends that the test is about; all unless told
@@ -18,24 +20,24 @@ export function testOnBackends(
 ): void {
   for (const { name: backend, available, why } of statuses) {
     if (on && !on.includes(backend)) continue;
-    Deno.test({
-      name: `${name} [${backend}${available ? "" : `: skipped, ${why}`}]`,
-      ignore: !available,
-      // The GPU's device and the tfjs engine outlive one test.
-      sanitizeOps: false,
-      sanitizeResources: false,
-      fn: async () => {
-        await tf.setBackend(backend);
-        await tf.ready();
-        tf.engine().startScope();
-        try {
-          await body(backend);
-        } finally {
-          tf.engine().endScope();
-        }
-      },
-    });
+    testIf(available ? "" : why, `${name} [${backend}]`, async () => {
+      await tf.setBackend(backend);
+      await tf.ready();
+      tf.engine().startScope();
+      try {
+        await body(backend);
+      } finally {
+        tf.engine().endScope();
+      }
+    }, SHARED_DEVICE);
   }
+}
+
+/** Why the graphics card keeps nothing in 16 bits; empty if it can. */
+export async function whyNoHalves(): Promise<string> {
+  const adapter = await requestAdapter();
+  if (adapter?.gpu.features.has("shader-f16")) return "";
+  return adapter ? "the graphics adapter lacks shader-f16" : "no graphics adapter found";
 }
 
 /** Numbers in any nesting, in reading order. */

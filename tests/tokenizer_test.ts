@@ -10,6 +10,9 @@ import fc from "fast-check";
 import cl100kRanks from "js-tiktoken/ranks/cl100k_base";
 import gpt2Ranks from "js-tiktoken/ranks/gpt2";
 import o200kRanks from "js-tiktoken/ranks/o200k_base";
+import p50kBaseRanks from "js-tiktoken/ranks/p50k_base";
+import p50kEditRanks from "js-tiktoken/ranks/p50k_edit";
+import p50kBaseList from "gpt-tokenizer/bpeRanks/p50k_base";
 import r50kList from "gpt-tokenizer/bpeRanks/r50k_base";
 import { get_encoding, type TiktokenEncoding } from "tiktoken";
 import { loadCorpus } from "lib/data/corpus.ts";
@@ -66,6 +69,14 @@ const OPENAI = [
   { name: "cl100k_base", ranks: cl100kRanks, pattern: PATTERNS.cl100k },
   { name: "o200k_base", ranks: o200kRanks, pattern: PATTERNS.o200k },
 ] as const;
+
+type TokenList = (string | number[] | undefined)[];
+
+/** As they are published, with nothing at the rank of a special token; both have the same tokens. */
+const HOLES = {
+  p50k_base: { ranks: p50kBaseRanks, list: p50kBaseList as TokenList },
+  p50k_edit: { ranks: p50kEditRanks, list: p50kBaseList as TokenList },
+};
 
 const anyString = fc.oneof(
   fc.string({ unit: "binary", maxLength: 40 }),
@@ -137,7 +148,49 @@ Deno.test("fromTiktoken: what cannot be read is named", () => {
   assertStringIncludes(bad("IQ== 7\n", PATTERNS.gpt2), "missing");
   assertStringIncludes(bad("IQ== x\n", PATTERNS.gpt2), "not numbers");
   assertStringIncludes(bad(gpt2Ranks.bpe_ranks), "PATTERNS");
+  const bytes = Array.from({ length: 256 }, (_, byte) => [byte]);
+  const special = (specials: Record<string, number>) =>
+    assertThrows(() =>
+      Tokenizer.fromTiktoken([...bytes, "ab", undefined, "cd"], PATTERNS.gpt2, specials)
+    ).message;
+  assertStringIncludes(special({}), "257");
+  assertStringIncludes(special({ "<a>": 257, "<b>": 258 }), "<b>");
+  assertStringIncludes(special({ "<a>": 257, "ab": 259 }), '"ab"');
 });
+
+for (const name of ["p50k_base", "p50k_edit"] as const) {
+  Deno.test(`${name}: ranks with holes where special tokens sit give tiktoken's ids, in each form`, () => {
+    const theirs = get_encoding(name);
+    const { ranks, list } = HOLES[name];
+    const specials = ranks.special_tokens;
+    const file = list.flatMap((token, rank) => {
+      if (token === undefined) return [];
+      return `${
+        btoa(typeof token === "string" ? binaryOf(token) : String.fromCharCode(...token))
+      } ${rank}\r\n`;
+    }).join("");
+    const forms = [
+      Tokenizer.fromTiktoken(ranks),
+      Tokenizer.fromTiktoken(list, PATTERNS.gpt2, specials),
+      Tokenizer.fromTiktoken(file, PATTERNS.gpt2, specials),
+    ];
+    const texts = [
+      ...TORTURE.split("\n"),
+      "    indented\n        more",
+      "a<|endoftext|>b<|endoftext|>",
+    ];
+    for (const ours of [...forms, Tokenizer.fromJSON(JSON.parse(JSON.stringify(forms[1])))]) {
+      for (const text of texts) {
+        const expected = [...theirs.encode(text, "all")];
+        assertEquals(ours.encode(text, { allowedSpecial: "all" }), expected);
+        assertEquals(ours.decode(expected), text.toWellFormed());
+      }
+      assertEquals(ours.vocabSize, 50281 + (name === "p50k_edit" ? 3 : 0));
+    }
+    assertThrows(() => Tokenizer.fromTiktoken(list, PATTERNS.gpt2), TokenizerFormatError, "50256");
+    theirs.free();
+  });
+}
 
 Deno.test("PATTERNS are the published ones", async () => {
   const folder = new URL("encoders/", import.meta.resolve("tiktoken"));
@@ -270,6 +323,24 @@ Deno.test("train: the size is what was asked, or less where there is nothing mor
   assertEquals(whole.encode("abab"), [257]);
   assertEquals(small.vocabSize, 300);
   assertEquals(small.specialTokens.get("<|end|>"), 299);
+});
+
+Deno.test("train: a special token spelled like a byte or a word of the texts is refused, and what trains loads again", async () => {
+  const text = "User: the cat. User: the mat. 0 0 Ġx\n".repeat(9);
+  for (const name of ["User", "the", ".", "0", "Ġthe", "é"]) {
+    const train = () => Tokenizer.train(text, { vocabSize: 290, specialTokens: ["<a>", name] });
+    const error = await assertRejects(train, RangeError);
+    assertStringIncludes(error.message, JSON.stringify(name));
+  }
+  for (const name of ["<|User|>", "User ", "thx", "éé", "«fin»", "\n\n"]) {
+    const tokenizer = await Tokenizer.train(text, { vocabSize: 290, specialTokens: [name] });
+    const again = Tokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizer)));
+    const all = { allowedSpecial: "all" } as const;
+    const ids = again.encode(`the ${name}cat`, all);
+    assertEquals(ids, tokenizer.encode(`the ${name}cat`, all));
+    assert(ids.includes(tokenizer.specialTokens.get(name)!));
+    assertEquals(again.decode(ids), `the ${name}cat`);
+  }
 });
 
 Deno.test("train: texts come one, many, or streamed", async () => {
@@ -529,9 +600,18 @@ Deno.test("save and load, of either kind", async () => {
     await characters.save(path);
     assertEquals((await CharacterTokenizer.load(path)).characters, characters.characters);
     assertInstanceOf(await loadTokenizer(path), CharacterTokenizer);
-    await Deno.writeTextFile(path, "{ half");
-    const error = await assertRejects(() => loadTokenizer(path), TokenizerFormatError);
-    assertStringIncludes(error.message, path);
+    for (
+      const [text, problem] of [
+        ["{ half", "JSON"],
+        ["version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git-LFS pointer"],
+        ["<!DOCTYPE html>\n<html></html>", "web page"],
+      ]
+    ) {
+      await Deno.writeTextFile(path, text);
+      const error = await assertRejects(() => loadTokenizer(path), TokenizerFormatError);
+      assertStringIncludes(error.message, path);
+      assertStringIncludes(error.message, problem);
+    }
     assertEquals([...Deno.readDirSync(folder)].length, 1);
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -554,9 +634,9 @@ Deno.test("fromJSON: what is wrong or not supported is named", () => {
     ["model/type", "Unigram", "Unigram"],
     ["model/dropout", 0.1, "model.dropout"],
     ["model/end_of_word_suffix", "</w>", "</w>"],
-    ["normalizer", { type: "NFC" }, "NFC"],
+    ["normalizer", { type: "StripAccents" }, "StripAccents"],
     ["pre_tokenizer", { type: "Metaspace" }, "pre_tokenizer"],
-    ["pre_tokenizer/add_prefix_space", true, "prefix space"],
+    ["pre_tokenizer/add_prefix_space", true, "add_prefix_space must be false"],
     ["added_tokens", {}, "added_tokens"],
     ["added_tokens/0/id", -1, "[0, 2^24)"],
     ["added_tokens/0/content", "", "content"],
@@ -568,20 +648,29 @@ Deno.test("fromJSON: what is wrong or not supported is named", () => {
     ["model/merges/0", "q", "merge 0"],
     ["model/merges/0", ["q", "qqq"], "merge 0"],
     ["model/merges/0", 5, "merge 0"],
+    ["model/ignore_merges", 1, "ignore_merges"],
+    ["version", "2.0", "version"],
+    ["extra", 1, "extra"],
+    ["decoder", { type: "Metaspace" }, "Metaspace"],
+    ["post_processor", { type: "Other" }, "Other"],
+    ["truncation", { length: 3 }, "truncation.length"],
+    ["padding", { to: 3 }, "padding.to"],
+    ["pre_tokenizer", { type: "Digits", individual_digits: true }, "ByteLevel"],
+    ["added_tokens/0/lstrip", 1, "lstrip"],
   ];
   for (const [path, value, problem] of cases) {
-    const error = assertThrows(() => Tokenizer.fromJSON(broken(path, value)), TokenizerFormatError);
+    const read = () => Tokenizer.fromJSON(broken(path, value));
+    const error = assertThrows(read, TokenizerFormatError, undefined, path);
     assertStringIncludes(error.message, problem);
   }
-  const merges = small.toJSON().model.merges.toReversed();
-  const error = assertThrows(() => Tokenizer.fromJSON(broken("model/merges", merges)));
-  assertStringIncludes((error as Error).message, "order");
   const split = structuredClone(huggingFace.cl100k.json);
   split.pre_tokenizer.pretokenizers[0].pattern!.Regex = "(";
   assertStringIncludes(
     assertThrows(() => Tokenizer.fromJSON(split), TokenizerFormatError).message,
     "Regex",
   );
+  split.pre_tokenizer.pretokenizers[0].pattern!.Regex = "(a)\\1";
+  assertThrows(() => Tokenizer.fromJSON(split), TokenizerFormatError, "\\1 is not supported");
   for (const json of [undefined, null, 7, "text", []]) {
     assertThrows(() => Tokenizer.fromJSON(json), TokenizerFormatError);
   }
@@ -620,6 +709,8 @@ Deno.test("CharacterTokenizer: one id per code point, in their order", async () 
   assertEquals(CharacterTokenizer.fromJSON(json).encode("nab🙂"), [4, 2, 3, 6]);
   json.model.vocab.z = 99;
   assertThrows(() => CharacterTokenizer.fromJSON(json), TokenizerFormatError);
+  const changed = { ...JSON.parse(JSON.stringify(tokenizer)), normalizer: { type: "Lowercase" } };
+  assertThrows(() => CharacterTokenizer.fromJSON(changed), TokenizerFormatError, "normalizer");
 });
 
 Deno.test("binaryOf gives UTF-8 bytes as characters", () => {

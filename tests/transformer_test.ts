@@ -343,8 +343,8 @@ Deno.test("forward refuses what does not fit into the block", async () => {
 
 Deno.test("a config that makes no sense is refused with field, value and what is allowed", () => {
   const cases: [Record<string, unknown>, string][] = [
-    [{}, "vocabSize must be a whole number of at least 1, got undefined"],
-    [{ vocabSize: 7, nLayer: 0 }, "nLayer must be a whole number of at least 1, got 0"],
+    [{}, "vocabSize must be a whole number from 2 to 16777216, got undefined"],
+    [{ vocabSize: 7, nLayer: 0 }, "nLayer must be a whole number from 1 to 16777216, got 0"],
     [
       { vocabSize: 7, nEmbd: 6, nHead: 4 },
       "nHead must be a divisor of nEmbd 6 (1, 2, 3, 6), got 4",
@@ -358,14 +358,17 @@ Deno.test("a config that makes no sense is refused with field, value and what is
       { vocabSize: 7, position: "rotary", nEmbd: 6, nHead: 2 },
       '"learned" where a head has an odd width (3)',
     ],
-    [{ vocabSize: 7, n_head: 4 }, 'config has no field "n_head": there is vocabSize, blockSize'],
+    [{ vocabSize: 7, n_head: 4 }, 'there is no setting "n_head": did you mean nHead?'],
+    [{ vocabSize: 7, rope: 4 }, 'there is no setting "rope": there is vocabSize, blockSize'],
+    [{ vocabSize: 1 }, "vocabSize must be a whole number from 2 to 16777216, got 1"],
+    [{ vocabSize: 7, nEmbd: 1e9 }, "nEmbd must be a whole number from 1 to 16777216"],
   ];
   for (const [given, message] of cases) assertThrows(() => gptConfig(given), RangeError, message);
 });
 
 Deno.test("gptConfig completes: a full config is its own completion", () => {
   const sizes = fc.record({
-    vocabSize: fc.integer({ min: 1, max: 999 }),
+    vocabSize: fc.integer({ min: 2, max: 999 }),
     nHead: fc.constantFrom(1, 2, 4),
     nEmbd: fc.constantFrom(8, 16, 64),
     activation: fc.constantFrom("gelu" as const, "swiglu" as const),
@@ -404,8 +407,9 @@ Deno.test("loadWeights takes the hub's own spelling and names what does not fit"
   });
   await assertTensor(model.forward(tinyIds()), tinyGpt2.logits);
 
-  const { "transformer.wte.weight": wte, ...rest } = tinyGpt2.weights;
+  const { "transformer.wte.weight": wte, "lm_head.weight": head, ...rest } = tinyGpt2.weights;
   const load = (tensors: Parameters<typeof loadWeights>[1]) => () => loadWeights(model, tensors);
+  load({ ...rest, "_orig_mod.lm_head.weight": head })(); // the other half of a tied pair
   assertThrows(load(rest), RangeError, "transformer.wte.weight is missing");
   assertThrows(load({ ...rest, wte: wte }), RangeError, "transformer.wte is unknown");
   assertThrows(

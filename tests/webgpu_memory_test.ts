@@ -10,22 +10,17 @@ import type { GpuBackend } from "lib/engine/webgpu/backend.ts";
 import { BufferPool } from "lib/engine/webgpu/pool.ts";
 import { AdamW, BatchSampler, trainStep } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
+import { SHARED_DEVICE, testIf } from "./optional.ts";
 
 const [{ available, why }] = await availableBackends();
 const TENSOR = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 const random = new Random(3);
 
 function gpuTest(name: string, body: (gpu: GpuBackend) => Promise<void>): void {
-  Deno.test({
-    name: `${name} [webgpu${available ? "" : `: skipped, ${why}`}]`,
-    ignore: !available,
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: async () => {
-      await tf.setBackend("webgpu");
-      await body(tf.backend() as GpuBackend);
-    },
-  });
+  testIf(available ? "" : why, `${name} [webgpu]`, async () => {
+    await tf.setBackend("webgpu");
+    await body(tf.backend() as GpuBackend);
+  }, SHARED_DEVICE);
 }
 
 /** A pool on a device that keeps no numbers, and the sizes of the buffers that it destroyed. */

@@ -19,27 +19,24 @@ import { Random } from "lib/engine/random.ts";
 import { setStorageFormat, storageFormat } from "lib/engine/storage.ts";
 import type { GpuBackend } from "lib/engine/webgpu/backend.ts";
 import { gelu, layerNorm } from "lib/transformer.ts";
-import { assertTensor } from "./support.ts";
+import { SHARED_DEVICE, testIf } from "./optional.ts";
+import { assertTensor, whyNoHalves } from "./support.ts";
 
 const webgpu = (await availableBackends()).find(({ name }) => name === "webgpu")!;
+const NO_CARD = webgpu.available ? "" : webgpu.why;
+const NO_HALVES = NO_CARD || await whyNoHalves();
 registerFusedGradients();
 
 /** One test with the shaders for graphics cards, and one with those for software adapters, whatever is here. */
-function testOnGpu(name: string, body: () => Promise<void>): void {
+function testOnGpu(name: string, body: () => Promise<void>, problem = NO_CARD): void {
   for (const isReal of [false, true]) {
     const shaders = isReal ? "a card's shaders" : "a software adapter's";
-    Deno.test({
-      name: `${name} [webgpu, ${shaders}${webgpu.available ? "" : `: skipped, ${webgpu.why}`}]`,
-      ignore: !webgpu.available,
-      sanitizeOps: false,
-      sanitizeResources: false,
-      fn: async () => {
-        await tf.setBackend("webgpu");
-        const gpu = tf.backend() as GpuBackend, before = gpu.isReal;
-        Object.assign(gpu, { isReal });
-        await body().finally(() => Object.assign(gpu, { isReal: before }));
-      },
-    });
+    testIf(problem, `${name} [webgpu, ${shaders}]`, async () => {
+      await tf.setBackend("webgpu");
+      const gpu = tf.backend() as GpuBackend, before = gpu.isReal;
+      Object.assign(gpu, { isReal });
+      await body().finally(() => Object.assign(gpu, { isReal: before }));
+    }, SHARED_DEVICE);
   }
 }
 
@@ -49,7 +46,7 @@ function testOperator(name: string, body: () => Promise<void>): void {
   testOnGpu(`${name}, in 16 bits`, async () => {
     setStorageFormat("f16");
     await body().finally(() => setStorageFormat("f32"));
-  });
+  }, NO_HALVES);
 }
 
 type Body = (...tensors: tf.Tensor[]) => tf.Tensor;

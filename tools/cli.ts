@@ -1,6 +1,6 @@
 /** What the command-line programs share: flags that are checked, and how to say that one is wrong. */
 import { existsSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { findChapter, listChapters, NotebookError, NOTEBOOKS } from "./notebook.ts";
 
@@ -43,15 +43,54 @@ export function oneOf<T extends string>(what: string, value: string, allowed: re
   return found;
 }
 
+/** As many seconds as a timer can wait, about, and more of anything else than makes sense. */
+const MOST = 1_000_000;
+
 /**
- * A positive number from a flag.
+ * A number above 0, and at most a million, from a flag.
  *
  * @throws UsageError naming the flag and the value
  */
 export function positive(flag: string, value: string): number {
-  const number = Number(value);
-  if (!(number > 0)) throw new UsageError(`${flag} must be a number above 0, got "${value}"`);
+  return checked(flag, value, `a number above 0 and at most ${MOST}`, (number) => {
+    return number > 0 && number <= MOST;
+  });
+}
+
+/**
+ * A whole number of at least `least`, and at most a million, from a flag.
+ *
+ * @throws UsageError naming the flag and the value
+ */
+export function count(flag: string, value: string, least = 1): number {
+  return checked(flag, value, `a whole number from ${least} to ${MOST}`, (number) => {
+    return Number.isInteger(number) && number >= least && number <= MOST;
+  });
+}
+
+function checked(
+  flag: string,
+  value: string,
+  allowed: string,
+  holds: (number: number) => boolean,
+): number {
+  const number = value.trim() === "" ? NaN : Number(value);
+  if (!holds(number)) throw new UsageError(`${flag} must be ${allowed}, got "${value}"`);
   return number;
+}
+
+/**
+ * A folder from a flag, from the root of the disk.
+ *
+ * @throws UsageError naming the flag, if the folder has no name, or is relative and the current folder is gone
+ */
+export function folder(flag: string, value: string): string {
+  if (value.trim() === "") throw new UsageError(`${flag} must be a folder, got "${value}"`);
+  try {
+    return resolve(value);
+  } catch {
+    throw new UsageError(`${flag} ${value}: the current folder is gone; go to another one`);
+  }
 }
 
 /**
@@ -60,7 +99,10 @@ export function positive(flag: string, value: string): number {
  * @throws UsageError naming the nearest and all that there are
  */
 export function chapterFiles(names: string[], folder = NOTEBOOKS): string[] {
-  return names.flatMap((name) => name.split(",")).filter(Boolean).map((name) => {
+  const parts = (name: string) => name.endsWith(".ipynb") ? [name] : name.split(",");
+  const all = names.flatMap(parts).filter(Boolean);
+  if (names.length && all.length === 0) throw new UsageError("the chapter's name is empty");
+  return all.map((name) => {
     try {
       const file = findChapter(name, folder);
       if (!existsSync(file)) throw new Error(`no file ${file}`);
@@ -95,14 +137,36 @@ export function distance(a: string, b: string): number {
   return row[b.length];
 }
 
-/** Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook with 1. */
+function diskCure(error: unknown): string | undefined {
+  return DISK_CURES[(error as { code?: string }).code ?? ""];
+}
+
+/** What to do about a disk that takes nothing, by the error's code. */
+const DISK_CURES: Record<string, string> = {
+  EROFS: "copy the project into a folder of your own",
+  EACCES: "copy the project into a folder of your own, or have its owner run this",
+  ENOSPC: "the disk is full: deno task doctor says how much is free",
+};
+
+/** What to tell of an error that is no fault of the program's; undefined if it is one. */
+export function sentenceOf(error: unknown): string | undefined {
+  if (error instanceof UsageError || error instanceof NotebookError) return error.message;
+  const cure = diskCure(error);
+  return cure && `${(error as Error).message}\n→ ${cure}`;
+}
+
+/**
+ * Runs a program: a wrong command line ends it with exit code 2 and the usage, an unusable notebook or a disk that takes nothing
+ * with 1.
+ */
 export async function runProgram(usage: string, main: () => Promise<number>): Promise<never> {
   try {
     Deno.exit(await main());
   } catch (error) {
-    if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`);
-    else if (error instanceof NotebookError) console.error(error.message);
-    else throw error;
-    Deno.exit(error instanceof UsageError ? 2 : 1);
+    const sentence = sentenceOf(error);
+    if (sentence === undefined) throw error;
+    const isUsage = error instanceof UsageError;
+    console.error(isUsage ? `${sentence}\n\n${usage}` : sentence);
+    Deno.exit(isUsage ? 2 : 1);
   }
 }

@@ -2,45 +2,30 @@
 import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import * as tf from "@tensorflow/tfjs";
-import { loadCorpus } from "lib/data/corpus.ts";
-import {
-  availableBackends,
-  type BackendChoice,
-  type BackendName,
-  useBackend,
-} from "lib/engine/backend.ts";
-import { requestAdapter } from "lib/engine/webgpu/device.ts";
+import type { BackendChoice } from "lib/engine/backend.ts";
 import { readFlags, runProgram } from "./cli.ts";
-import { installedKernel, kernelFolder } from "./install-kernel.ts";
+import { brokenDeno, TESTED_DENO } from "./deno-version.ts";
+import { missingFolders, missingPackages, unwritable } from "./doctor/checkout.ts";
+import type { Finding } from "./doctor/finding.ts";
+import { installedKernel, isCurrentKernel, kernelFolder } from "./install-kernel.ts";
 import { runtimeFolder } from "./jupyter/process.ts";
 import { ROOT } from "./notebook.ts";
 
-const USAGE = `usage: deno task doctor
+const USAGE = `usage: deno task doctor [--quick]
 
 Says what works here. ✓ works, ! works with a catch, ✗ does not work; after the arrow stands the cure.
-Exit code 1 if results would be wrong.`;
+Exit code 1 if nothing would run, or results would be wrong.
 
-/** The Deno that the book was written and tested with. */
-export const TESTED_DENO = "2.9.6";
+  --quick   look only for what lets nothing run; if there is nothing, say nothing`;
 
 const GIGABYTE = 1e9;
 const NEEDED_DISK = 2 * GIGABYTE;
-
-/** One finding. */
-export interface Finding {
-  sign: "✓" | "!" | "✗";
-  text: string;
-  cure?: string;
-  /** results would be wrong */
-  fatal?: boolean;
-}
 
 /** What the doctor found. */
 export interface Diagnosis {
   /** ready to print, about ten */
   lines: string[];
-  /** what would make results wrong; empty if nothing does */
+  /** what would stop everything, or make results wrong; empty if nothing does */
   fatal: string[];
   /** the backend that chapters will use, if there is one */
   backend?: BackendChoice;
@@ -49,27 +34,45 @@ export interface Diagnosis {
 /** Looks at everything once. */
 export async function doctor(): Promise<Diagnosis> {
   Deno.env.set("XDG_RUNTIME_DIR", runtimeFolder());
-  const { finding, backend } = await chosenBackend();
+  const missing = missingFolders();
+  const { findings: engine, backend } = missing.length ? NOTHING : await examineEngine();
   const findings = [
     denoVersion(Deno.version.deno),
     machine(),
-    await adapter(),
-    finding,
-    ...await probes(backend),
+    ...missing,
+    ...unwritable(),
+    ...engine,
     await kernelSpec(),
-    await corpus(),
     await disk(),
   ];
-  const lines = findings.map(({ sign, text, cure }) =>
-    `${sign} ${text}${cure ? `\n    → ${cure}` : ""}`
-  );
   const fatal = findings.filter((one) => one.fatal).map(({ text }) => text);
-  return { lines, fatal, backend };
+  return { lines: findings.map(lineOf), fatal, backend };
+}
+
+/** What the engine itself tells. */
+interface Examined {
+  findings: Finding[];
+  backend?: BackendChoice;
+}
+
+const NOTHING: Examined = { findings: [] };
+
+function lineOf({ sign, text, cure }: Finding): string {
+  return `${sign} ${text}${cure ? `\n    → ${cure}` : ""}`;
+}
+
+async function examineEngine(): Promise<Examined> {
+  const engine = await import("./doctor/engine.ts").catch((error: Error) => error);
+  return engine instanceof Error
+    ? { findings: [await missingPackages(engine.message)] }
+    : await engine.examineEngine();
 }
 
 /** What is known of a version of Deno. */
 export function denoVersion(version: string): Finding {
   const cure = `npx -y deno@${TESTED_DENO} task start`;
+  const broken = brokenDeno(version);
+  if (broken) return { sign: "✗", text: broken, cure, fatal: true };
   const [major, minor, patch] = version.split(/[.+-]/).map(Number);
   const order = major * 1e6 + minor * 1e3 + patch;
   if (version === TESTED_DENO) {
@@ -96,119 +99,6 @@ function machine(): Finding {
   return { sign: "!", text, cure: "the laptop profile needs about 3 GB: use --profile smoke" };
 }
 
-async function adapter(): Promise<Finding> {
-  const found = await requestAdapter();
-  if (!found) {
-    const cure =
-      "a graphics driver with Vulkan, Metal or DirectX 12; without one the processor works, slower";
-    return { sign: "!", text: "no graphics adapter for WebGPU", cure };
-  }
-  const wanted = ["shader-f16", "subgroups", "timestamp-query"];
-  const has = wanted.filter((feature) => found.gpu.features.has(feature as GPUFeatureName));
-  const text = `graphics adapter: ${found.description} (${
-    has.join(", ") || "no optional features"
-  })`;
-  if (found.isReal) return { sign: "✓", text };
-  return {
-    sign: "!",
-    text,
-    cure: "chapters use the processor instead; NANO_LLM_BACKEND=webgpu insists",
-  };
-}
-
-async function chosenBackend(): Promise<{ finding: Finding; backend?: BackendChoice }> {
-  try {
-    const backend = await useBackend();
-    return { finding: { sign: "✓", text: backend.line }, backend };
-  } catch (error) {
-    const cure = "unset NANO_LLM_BACKEND and NANO_LLM_STORAGE, or choose one of the backends below";
-    return { finding: { sign: "✗", text: (error as Error).message, cure, fatal: true } };
-  }
-}
-
-/** Each backend must compute what a plain loop computes. */
-async function probes(chosen?: BackendChoice): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  for (const { name, available, why } of await availableBackends()) {
-    if (available) findings.push(await probe(name, name === chosen?.name));
-    else findings.push({ sign: "!", text: `${name} is not available: ${why}` });
-  }
-  if (chosen) await tf.setBackend(chosen.name);
-  return findings;
-}
-
-async function probe(name: BackendName, isChosen: boolean): Promise<Finding> {
-  const start = performance.now();
-  const wrong: string[] = [];
-  try {
-    await useBackend(name);
-    for (const [what, check] of Object.entries(CHECKS)) if (!await check()) wrong.push(what);
-  } catch (error) {
-    wrong.push(`failed with "${(error as Error).message}"`);
-  }
-  const milliseconds = Math.round(performance.now() - start);
-  if (wrong.length === 0) {
-    return {
-      sign: "✓",
-      text: `${name} computes ${Object.keys(CHECKS).join(", ")} right (${milliseconds} ms)`,
-    };
-  }
-  const cure = isChosen
-    ? "choose another: NANO_LLM_BACKEND=cpu"
-    : "it is not used unless NANO_LLM_BACKEND says so";
-  return {
-    sign: "✗",
-    text: `${name} computes wrongly: ${wrong.join(", ")}`,
-    cure,
-    fatal: isChosen,
-  };
-}
-
-const CHECKS: Record<string, () => Promise<boolean>> = {
-  matmul: checkMatMul,
-  softmax: async () => {
-    const expected = [0.09003057, 0.24472847, 0.66524096]; // e, e², e³ over their sum
-    return isClose(await valuesOf(() => tf.softmax(tf.tensor1d([1, 2, 3]))), expected);
-  },
-  "a gradient": async () => {
-    // y = (1·3 + 2·4)² = 121, so dy/dw = 2·11·(1, 2)
-    const square = (w: tf.Tensor) =>
-      tf.sum(tf.square(tf.matMul(tf.tensor2d([[1, 2]]), w as tf.Tensor2D)));
-    return isClose(await valuesOf(() => tf.grad(square)(tf.tensor2d([[3], [4]]))), [22, 44]);
-  },
-};
-
-/** Sizes that no tile divides, against three loops. */
-async function checkMatMul(): Promise<boolean> {
-  const [rows, inner, columns] = [33, 65, 17];
-  const a = Float32Array.from({ length: rows * inner }, (_, i) => Math.sin(i));
-  const b = Float32Array.from({ length: inner * columns }, (_, i) => Math.cos(i));
-  const expected = new Float32Array(rows * columns);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      for (let k = 0; k < inner; k++) {
-        expected[i * columns + j] += a[i * inner + k] * b[k * columns + j];
-      }
-    }
-  }
-  const product = () => tf.matMul(tf.tensor2d(a, [rows, inner]), tf.tensor2d(b, [inner, columns]));
-  return isClose(await valuesOf(product), expected);
-}
-
-async function valuesOf(compute: () => tf.Tensor): Promise<ArrayLike<number>> {
-  const result = tf.tidy(compute);
-  const values = await result.data();
-  result.dispose();
-  return values;
-}
-
-function isClose(actual: ArrayLike<number>, expected: ArrayLike<number>): boolean {
-  return actual.length === expected.length &&
-    Array.from(expected).every((value, index) =>
-      Math.abs(actual[index] - value) < 1e-4 * (1 + Math.abs(value))
-    );
-}
-
 async function kernelSpec(): Promise<Finding> {
   const cure = "deno task kernel (only needed to open chapters in JupyterLab or VS Code)";
   const spec = await installedKernel();
@@ -217,23 +107,12 @@ async function kernelSpec(): Promise<Finding> {
   if (program?.includes("/") && !existsSync(program)) {
     return { sign: "✗", text: `the Jupyter kernel starts ${program}, which is gone`, cure };
   }
-  if (!spec.env?.NO_COLOR) {
-    return { sign: "!", text: "the Jupyter kernel saves colours as control characters", cure };
+  if (!await isCurrentKernel()) {
+    const text = "the Jupyter kernel is another program's, or an earlier version's: " +
+      "it may lose outputs, say nothing of syntax errors, and end when Stop is pressed";
+    return { sign: "!", text, cure };
   }
   return { sign: "✓", text: `Jupyter kernel installed: ${kernelFolder()}` };
-}
-
-async function corpus(): Promise<Finding> {
-  try {
-    const { text } = await loadCorpus();
-    return {
-      sign: "✓",
-      text: `corpus "tales" is here: ${(text.length / 1e6).toFixed(1)} million characters`,
-    };
-  } catch (error) {
-    const cure = `run "deno install" in ${ROOT} while online`;
-    return { sign: "✗", text: `corpus "tales": ${(error as Error).message}`, cure, fatal: true };
-  }
 }
 
 async function disk(): Promise<Finding> {
@@ -245,11 +124,20 @@ async function disk(): Promise<Finding> {
 }
 
 async function main(): Promise<number> {
-  const { values } = readFlags(Deno.args, { help: { type: "boolean" } });
+  const options = { help: { type: "boolean" }, quick: { type: "boolean" } } as const;
+  const { values } = readFlags(Deno.args, options);
   if (values.help) return console.log(USAGE), 0;
+  if (values.quick) return quick();
   const { lines, fatal } = await doctor();
   console.log(lines.join("\n"));
   return fatal.length ? 1 : 0;
+}
+
+function quick(): number {
+  const all = [denoVersion(Deno.version.deno), ...missingFolders(), ...unwritable()];
+  const findings = all.filter(({ fatal }) => fatal);
+  for (const finding of findings) console.error(lineOf(finding));
+  return findings.length ? 1 : 0;
 }
 
 if (import.meta.main) await runProgram(USAGE, main);

@@ -7,15 +7,18 @@
  */
 import { createTwoFilesPatch } from "diff";
 import { basename, join } from "node:path";
-import { chapterFiles, readFlags, runProgram, UsageError } from "./cli.ts";
+import { chapterFiles, readFlags, runProgram, sentenceOf, UsageError } from "./cli.ts";
 import { type Chapter, readChapter } from "./export/chapter.ts";
 import type { Declaration } from "./export/declarations.ts";
 import { specifierOf } from "./export/imports.ts";
-import { isEdited, isHeadEdited, moduleText, readModule, sealed } from "./export/module.ts";
+import { isEdited, isHeadEdited, isOwn, moduleText, readModule, sealed } from "./export/module.ts";
+import { orphans } from "./export/orphans.ts";
 import { staleNames } from "./export/session.ts";
 import { carryBack, writeSources } from "./export/update.ts";
 import {
+  CHAPTER_NAMES,
   findChapter,
+  isChapterName,
   listChapters,
   NotebookError,
   readNotebook,
@@ -63,6 +66,9 @@ export function readChapters(names: string[], root = ROOT): Chapter[] {
     : all;
   const asked = wanted.map((file) => {
     const chapter = readChapter(file, readNotebook(file));
+    if (chapter && !isChapterName(file)) {
+      throw new NotebookError(file, `is no chapter by its name, which must be ${CHAPTER_NAMES}`);
+    }
     if (chapter || names.length === 0) return chapter;
     throw new NotebookError(
       file,
@@ -159,11 +165,12 @@ function difference({ name }: Chapter, path: string, before: string, after: stri
 }
 
 function refuseOverwriting(
-  { file, name }: Chapter,
+  chapter: Chapter,
   path: string,
   before: string,
   text: string,
 ): void {
+  const { file, name } = chapter;
   const module = readModule(before);
   if (!module) {
     throw new NotebookError(
@@ -171,9 +178,10 @@ function refuseOverwriting(
       `${path} was not written by the exporter: move it away, or overwrite it with --force`,
     );
   }
-  if (module.chapter !== name) {
+  if (!isOwn(chapter, module)) {
     const problem =
-      `${path} was exported from ${module.chapter}.ipynb: delete it if that is gone, or overwrite it with --force`;
+      `${path} was exported from ${module.chapter}.ipynb, which is still there: give one of the two another ` +
+      `"//| default_exp", or overwrite it with --force`;
     throw new NotebookError(file, problem);
   }
   const edited = module.blocks.filter(isEdited).map(({ cell }) => `"${cell}"`);
@@ -239,20 +247,6 @@ export async function updateOne(chapter: Chapter, root = ROOT): Promise<Exported
   return { path, state: "updated", chapter: update.chapter, cells: [...update.sources.keys()] };
 }
 
-/** Modules in lib which say that they come from a chapter, and which no chapter exports. */
-export function orphans(chapters: Chapter[], root = ROOT): string[] {
-  const lib = join(root, "lib");
-  const exported = new Set(chapters.map(({ module }) => `${module}.ts`));
-  let entries: Deno.DirEntry[] = [];
-  try {
-    entries = [...Deno.readDirSync(lib)];
-  } catch { /* nothing was exported yet */ }
-  return entries.filter(({ isFile, name }) => isFile && name.endsWith(".ts") && !exported.has(name))
-    .filter(({ name }) => readModule(Deno.readTextFileSync(join(lib, name)))).map(({ name }) =>
-      `lib/${name}`
-    ).sort();
-}
-
 /**
  * Exports a chapter from one of its own cells: `await show(await exportChapter("03-attention"))`.
  *
@@ -261,10 +255,29 @@ export function orphans(chapters: Chapter[], root = ROOT): string[] {
  *
  * @param name the chapter: `03-attention`, `03`, `attention` or a path
  * @returns what was written, what it exports and how the next chapter imports it, as text
- * @throws NotebookError if the chapter cannot be exported
+ * @throws Error whose message is a sentence, and which has no stack, if the chapter cannot be exported
  */
 export async function exportChapter(name: string, root = ROOT): Promise<string> {
-  const [chapter] = readChapters([name], root);
+  try {
+    const [file] = chapterFiles([name], join(root, "notebooks"));
+    return await exportSaved(file, root);
+  } catch (error) {
+    throw withoutStack(error);
+  }
+}
+
+/** What is wrong with a notebook is told in a sentence; where in our code it was found helps nobody. */
+function withoutStack(error: unknown): unknown {
+  const sentence = sentenceOf(error);
+  if (sentence === undefined) return error;
+  const told = new Error(sentence, { cause: error });
+  told.name = "NotExported";
+  told.stack = `${told.name}: ${sentence}`;
+  return told;
+}
+
+async function exportSaved(file: string, root: string): Promise<string> {
+  const [chapter] = readChapters([file], root);
   const { state, path } = await exportOne(chapter, {}, root);
   const stale = await staleNames(chapter, join(root, path));
   return [
@@ -343,9 +356,7 @@ async function run({ names, check, update, force }: Options, root: string): Prom
     if (outcome.state === "differs") differing++;
   }
   const lost = names.length ? [] : orphans(chapters, root);
-  for (const path of lost) {
-    console.log(`${path}: says that it was exported, but no chapter exports it: delete it`);
-  }
+  for (const { path, advice } of lost) console.log(`${path}: ${advice}`);
   if (chapters.length === 0) console.log("no chapter exports anything yet");
   if (differing) console.log(`${differing} of ${chapters.length} differ: run "deno task export"`);
   return differing || (check && lost.length) ? 1 : 0;

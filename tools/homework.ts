@@ -5,8 +5,17 @@
  *     deno task homework check 03
  *     deno task homework grade submissions/ --json grades.json --csv grades.csv --feedback feedback/
  */
-import { resolve } from "node:path";
-import { chapterFiles, positive, readFlags, runProgram, suggest, UsageError } from "./cli.ts";
+import {
+  chapterFiles,
+  count,
+  folder,
+  positive,
+  readFlags,
+  runProgram,
+  suggest,
+  UsageError,
+} from "./cli.ts";
+import { refuseBrokenDeno } from "./deno-version.ts";
 import { check } from "./homework/check.ts";
 import { readManifest } from "./homework/manifest.ts";
 import { listChapters, ROOT } from "./notebook.ts";
@@ -31,6 +40,7 @@ const USAGE =
     --seconds, --memory   limits for one check: processor seconds (10), MB (1500)`;
 
 async function main(): Promise<number> {
+  refuseBrokenDeno();
   const [command, ...rest] = Deno.args;
   if (command === "release") return await releaseCommand(rest);
   if (command === "check") return await checkCommand(rest);
@@ -62,7 +72,7 @@ async function releaseCommand(args: string[]): Promise<number> {
     help: flag,
   });
   if (values.help) return console.log(USAGE), 0;
-  if (!values.to) throw new UsageError("release needs --to FOLDER");
+  if (values.to === undefined) throw new UsageError("release needs --to FOLDER");
   if (values.solutions && values.nbgrader) {
     throw new UsageError("--solutions and --nbgrader exclude one another");
   }
@@ -73,7 +83,7 @@ async function releaseCommand(args: string[]): Promise<number> {
     : [];
   const kind = values.solutions ? "teacher" : values.nbgrader ? "nbgrader" : "learner";
   const { release, describeRelease } = await import("./homework/release.ts");
-  const to = resolve(values.to);
+  const to = folder("--to", values.to);
   const released = await release({ files, to, given, kind, force: values.force });
   const { text, isClean } = describeRelease(released, to, files);
   console.log(text);
@@ -102,8 +112,10 @@ async function gradeCommand(args: string[]): Promise<number> {
   });
   if (values.help) return console.log(USAGE), 0;
   if (positionals.length !== 1) throw new UsageError("grade needs one folder of submissions");
-  const number = (name: "jobs" | "seconds" | "memory") =>
-    values[name] === undefined ? undefined : positive(`--${name}`, values[name]);
+  const number = (name: "jobs" | "seconds" | "memory") => {
+    const read = name === "jobs" ? count : positive;
+    return values[name] === undefined ? undefined : read(`--${name}`, values[name]);
+  };
   const { grade } = await import("./homework/grade.ts");
   return await grade({
     folder: positionals[0],

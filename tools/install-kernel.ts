@@ -1,13 +1,18 @@
 /**
  * Makes the Deno kernel known to Jupyter and VS Code: `deno task kernel`.
  *
+ * It installs our front (tools/jupyter/front.ts), which starts Deno's kernel behind it; the front's files are copied, so that
+ * the kernel works wherever this project lies, or lay.
+ *
  * Unlike `deno jupyter --install` it turns colours off (they would be saved as control characters), and it points at
  * a Deno that stays: the one that npx downloaded lies in a cache that npm may empty, so that one is linked (or copied)
  * into the kernel's own folder.
  */
 import { homedir } from "node:os";
-import { basename, join } from "node:path";
-import { readFlags, runProgram } from "./cli.ts";
+import { basename, dirname, join } from "node:path";
+import { readFlags, runProgram, UsageError } from "./cli.ts";
+import { refuseBrokenDeno } from "./deno-version.ts";
+import { ROOT } from "./notebook.ts";
 
 const USAGE = `usage: deno task kernel
 
@@ -20,6 +25,8 @@ export interface KernelSpec {
   language: string;
   env?: Record<string, string>;
 }
+
+const FRONT = join(ROOT, "tools", "jupyter", "front.ts");
 
 /** The folder in which Jupyter looks for the kernel "deno". */
 export function kernelFolder(): string {
@@ -43,6 +50,16 @@ export async function installedKernel(): Promise<KernelSpec | undefined> {
   }
 }
 
+/** Whether the kernel that is installed is the one that this project would install now. */
+export async function isCurrentKernel(): Promise<boolean> {
+  const [spec, files] = [await installedKernel(), await frontFiles()];
+  if (!spec?.argv?.includes(join(frontFolder(), basename(FRONT)))) return false;
+  const same = [...files].map(async ([name, text]) =>
+    text === await Deno.readTextFile(join(frontFolder(), name)).catch(() => undefined)
+  );
+  return (await Promise.all(same)).every(Boolean);
+}
+
 /**
  * Installs the kernel.
  *
@@ -50,10 +67,15 @@ export async function installedKernel(): Promise<KernelSpec | undefined> {
  */
 export async function installKernel(): Promise<{ file: string; deno: string }> {
   const folder = kernelFolder();
-  await Deno.mkdir(folder, { recursive: true });
+  await Deno.mkdir(frontFolder(), { recursive: true });
+  await removeLeftovers(folder);
   const deno = isTemporary(Deno.execPath()) ? await keep(Deno.execPath(), folder) : Deno.execPath();
+  for (const [name, text] of await frontFiles()) {
+    await Deno.writeTextFile(join(frontFolder(), name), text);
+  }
+  const front = join(frontFolder(), basename(FRONT));
   const spec: KernelSpec = {
-    argv: [deno, "jupyter", "--kernel", "--conn", "{connection_file}"],
+    argv: [deno, "run", "-A", "--quiet", "--no-config", "--no-lock", front, "{connection_file}"],
     display_name: "Deno",
     language: "typescript",
     env: { NO_COLOR: "1" },
@@ -61,6 +83,32 @@ export async function installKernel(): Promise<{ file: string; deno: string }> {
   const file = join(folder, "kernel.json");
   await Deno.writeTextFile(file, JSON.stringify(spec, null, 2) + "\n");
   return { file, deno };
+}
+
+function frontFolder(): string {
+  return join(kernelFolder(), "front");
+}
+
+/** The front and all that it imports, by name: they lie in one folder and import each other by `./name.ts`. */
+async function frontFiles(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  const waiting = [basename(FRONT)];
+  for (let name = waiting.pop(); name; name = waiting.pop()) {
+    if (files.has(name)) continue;
+    const text = await Deno.readTextFile(join(dirname(FRONT), name));
+    files.set(name, text);
+    waiting.push(
+      ...[...text.matchAll(/ from "\.\/([\w-]+\.ts)";/g)].map(([, imported]) => imported),
+    );
+  }
+  return files;
+}
+
+/** Earlier versions left a `deno.<pid>` behind each time. */
+async function removeLeftovers(folder: string): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) {
+    if (/^deno(\.exe)?\.\d+$/.test(name)) await Deno.remove(join(folder, name)).catch(() => {});
+  }
 }
 
 function isTemporary(path: string): boolean {
@@ -73,12 +121,15 @@ async function keep(program: string, folder: string): Promise<string> {
   const fresh = `${kept}.${Deno.pid}`;
   await Deno.link(program, fresh).catch(() => Deno.copyFile(program, fresh));
   await Deno.rename(fresh, kept); // a kernel that runs now keeps the old file
+  await Deno.remove(fresh).catch(() => {}); // renamed onto another name of the same file, it stays
   return kept;
 }
 
 async function main(): Promise<number> {
-  const { values } = readFlags(Deno.args, { help: { type: "boolean" } });
+  const { values, positionals } = readFlags(Deno.args, { help: { type: "boolean" } });
   if (values.help) return console.log(USAGE), 0;
+  if (positionals.length) throw new UsageError(`no argument is needed, got "${positionals[0]}"`);
+  refuseBrokenDeno();
   const before = await installedKernel();
   const { file, deno } = await installKernel();
   console.log(`✓ wrote ${file}\n  it starts ${deno} ${Deno.version.deno}`);

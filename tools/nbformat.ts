@@ -24,6 +24,8 @@ export interface Cell {
   id: string;
   cell_type: "code" | "markdown" | "raw";
   source: string;
+  /** Pictures that were pasted into a text cell: by name, content by MIME type. */
+  attachments?: Record<string, Record<string, unknown>>;
   metadata: { nbgrader?: GradeInfo; [key: string]: unknown };
   outputs?: Output[];
   execution_count?: number | null;
@@ -49,32 +51,56 @@ export function formatNotebook(notebook: Notebook): string {
 
 function splitCell(cell: Cell): Record<string, unknown> {
   const { trusted: _, ...metadata } = cell.metadata;
-  const common = { ...cell, metadata, source: lines(cell.source) };
+  const common = { ...cell, metadata, source: lines(cell.source), ...attached(cell) };
   if (cell.cell_type !== "code") return common;
   const outputs = (cell.outputs ?? []).map(splitOutput);
   return { ...common, execution_count: cell.execution_count ?? null, outputs };
 }
 
+function attached({ attachments }: Cell): Pick<Cell, "attachments"> {
+  if (!attachments) return {};
+  const split = Object.entries(attachments).map(([name, bundle]) => [name, splitBundle(bundle)]);
+  return { attachments: Object.fromEntries(split) };
+}
+
 function splitOutput(output: Output): Output {
   if (output.output_type === "stream") return { ...output, text: lines(output.text as string) };
   if (typeof output.data !== "object" || output.data === null) return output;
-  const data = Object.entries(output.data).map(([mime, value]) => [
-    mime,
-    isSplit(mime) && typeof value === "string" ? lines(value) : value,
-  ]);
-  return { ...output, data: Object.fromEntries(data) };
+  return { ...output, data: splitBundle(output.data as Record<string, unknown>) };
+}
+
+/** Text as a list of lines, whatever cut it before; other text in one piece. */
+function splitBundle(bundle: Record<string, unknown>): Record<string, unknown> {
+  const split = Object.entries(bundle).map(([mime, value]) => {
+    const text = isJson(mime) ? undefined : joined(value);
+    return [mime, text === undefined ? value : isSplit(mime) ? lines(text) : text];
+  });
+  return Object.fromEntries(split);
+}
+
+function joined(value: unknown): string | undefined {
+  const parts = [value].flat();
+  return parts.every((one) => typeof one === "string") ? parts.join("") : undefined;
+}
+
+function isJson(mime: string): boolean {
+  return /^application\/(json$|.*\+json$)/.test(mime);
 }
 
 function isSplit(mime: string): boolean {
   return mime.startsWith("text/") || ["application/javascript", "image/svg+xml"].includes(mime);
 }
 
-const LINE_ENDS = "\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029";
-const LINE = new RegExp(`[^${LINE_ENDS}]*(?:\\r\\n|[${LINE_ENDS}])|[^${LINE_ENDS}]+$`, "g");
+// deno-lint-ignore no-control-regex
+const LINE_END = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;
 
 /** Python's `splitlines(True)`: more characters end a line there than in JavaScript. */
-function lines(text: string | string[]): string[] {
-  return typeof text === "string" ? text.match(LINE) ?? [] : text;
+function lines(value: string | string[]): string[] {
+  const text = joined(value) ?? "";
+  // Not by one pattern for whole lines: a line of 50 MB is too long for its stack.
+  const ends = Array.from(text.matchAll(LINE_END), (end) => end.index + end[0].length);
+  const starts = [0, ...ends];
+  return starts.map((start, i) => text.slice(start, starts[i + 1])).filter((line) => line !== "");
 }
 
 /** Python's `json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)`. */
@@ -90,12 +116,16 @@ function write(value: unknown, line: string): string {
   return items.length ? open + inner + items.join("," + inner) + line + close : open + close;
 }
 
+/** By code points, as Python compares: UTF-16 puts what lies beyond 65,535 elsewhere. */
 function byKey([a]: [string, unknown], [b]: [string, unknown]): number {
-  return a < b ? -1 : 1;
+  let at = 0;
+  while (at < a.length && a.codePointAt(at) === b.codePointAt(at)) at++;
+  return (a.codePointAt(at) ?? -1) - (b.codePointAt(at) ?? -1);
 }
 
-/** Python writes 0.00001 as 1e-05. */
+/** Python writes 0.00001 as 1e-05, and minus nought with its sign. */
 function writeNumber(value: number): string {
+  if (Object.is(value, -0)) return "-0.0";
   if (value === 0 || Math.abs(value) >= 1e-4) return JSON.stringify(value);
   return value.toExponential().replace(/-(\d)$/, "-0$1");
 }

@@ -5,9 +5,11 @@
  *     deno task run 03 05           these
  *     deno task run 03 --write      put the outputs into the committed notebook, too
  */
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { buildFolder } from "lib/data/paths.ts";
-import { chapterFiles, oneOf, positive, readFlags, runProgram } from "./cli.ts";
+import { chapterFiles, folder, oneOf, positive, readFlags, runProgram } from "./cli.ts";
+import { lookBack } from "./earlier.ts";
+import { refuseBrokenDeno } from "./deno-version.ts";
 import { executeNotebook, type Execution } from "./jupyter/execute.ts";
 import type { CellProblem } from "./jupyter/explain.ts";
 import { withoutFolders } from "./jupyter/portable.ts";
@@ -49,6 +51,7 @@ export async function runChapter(
   live = new LiveLine(),
 ): Promise<Execution> {
   const name = basename(file, ".ipynb");
+  for (const line of (await lookBack(file)).stale) live.print(`! ${name}  ${line}`);
   const start = performance.now();
   let where = "";
   let progress = "";
@@ -126,13 +129,16 @@ async function main(): Promise<number> {
     help: { type: "boolean" },
   });
   if (values.help) return console.log(USAGE), 0;
+  refuseBrokenDeno();
   const files = positionals.length ? chapterFiles(positionals) : listChapters();
   const signal = stopOnInterrupt();
   const options: RunOptions = {
-    out: values.out ? resolve(values.out) : join(buildFolder(), "notebooks"),
+    out: values.out !== undefined ? folder("--out", values.out) : join(buildFolder(), "notebooks"),
     write: values.write,
     env: values.profile ? { NANO_LLM_PROFILE: oneOf("--profile", values.profile, PROFILES) } : {},
-    timeoutSeconds: values.timeout ? positive("--timeout", values.timeout) : undefined,
+    timeoutSeconds: values.timeout === undefined
+      ? undefined
+      : positive("--timeout", values.timeout),
     signal,
   };
   let failed = 0;

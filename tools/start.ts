@@ -14,6 +14,7 @@ import { profile } from "lib/engine/profile.ts";
 import { chapterFiles, oneOf, readFlags, runProgram } from "./cli.ts";
 import { doctor } from "./doctor.ts";
 import { exportOne, readChapters } from "./export.ts";
+import { isCurrentKernel } from "./install-kernel.ts";
 import { listChapters } from "./notebook.ts";
 import { PROFILES, runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
@@ -97,7 +98,7 @@ async function examine(): Promise<BackendChoice | undefined> {
   console.log(lines.join("\n") + "\n");
   if (fatal.length === 0) return backend;
   console.error(
-    `✗ not started: results would be wrong.\n${fatal.map((one) => `  ${one}`).join("\n")}`,
+    `✗ not started:\n${fatal.map((one) => `  ${one}`).join("\n")}`,
   );
 }
 
@@ -109,7 +110,9 @@ async function exportAll(): Promise<void> {
     if (state === "written") written.push(path);
   }
   const news = written.length ? `wrote ${written.join(", ")}` : "lib is up to date";
-  console.log(`✓ exported ${chapters.length} chapters: ${news}\n`);
+  console.log(
+    `✓ exported ${chapters.length} ${chapters.length === 1 ? "chapter" : "chapters"}: ${news}\n`,
+  );
 }
 
 /**
@@ -166,14 +169,17 @@ async function writeReport(report: Report): Promise<string> {
   return file;
 }
 
-/** The report as a person reads it. */
+/** The report as a person reads it; `hasKernel` if Jupyter knows ours already. */
 export function reportText(
   { profile, chapters, train, sample, what }: Report,
   backend: string,
+  hasKernel = false,
 ): string {
   const seconds = chapters.reduce((sum, chapter) => sum + chapter.seconds, 0);
   const lines = [
-    `${chapters.length} chapters in ${duration(seconds)}, profile ${profile}`,
+    `${chapters.length} ${chapters.length === 1 ? "chapter" : "chapters"} in ${
+      duration(seconds)
+    }, profile ${profile}`,
     backend,
   ];
   if (train) lines.push("", ...trainLines(train, what));
@@ -185,7 +191,7 @@ export function reportText(
       ...sample.trim().split("\n").map((line) => `  | ${line}`),
     );
   }
-  return [...lines, "", ...placeLines(Boolean(train))].join("\n");
+  return [...lines, "", ...placeLines(Boolean(train), hasKernel)].join("\n");
 }
 
 function trainLines(train: TrainReport, what = "a GPT"): string[] {
@@ -204,14 +210,16 @@ function trainLines(train: TrainReport, what = "a GPT"): string[] {
   ];
 }
 
-function placeLines(trained: boolean): string[] {
+function placeLines(trained: boolean, hasKernel: boolean): string[] {
   const build = shortPath(buildFolder());
   return [
     `executed chapters  ${join(build, "notebooks")}`,
     ...(trained ? [`the model          ${join(build, "model")}`] : []),
     `this report        ${join(build, "report.json")}`,
     "",
-    "Next: deno task kernel, then open notebooks/01-tokenizer.ipynb in VS Code or JupyterLab.",
+    `Next: ${
+      hasKernel ? "" : "deno task kernel, then "
+    }open notebooks/01-tokenizer.ipynb in VS Code or JupyterLab.`,
   ];
 }
 
@@ -226,7 +234,7 @@ async function main(): Promise<number> {
   if (values.help) return console.log(USAGE), 0;
   const only = [...values.only ?? [], ...positionals];
   const told = Deno.env.get("NANO_LLM_PROFILE");
-  const wanted = values.profile
+  const wanted = values.profile !== undefined
     ? oneOf("--profile", values.profile, PROFILES)
     : told && oneOf("NANO_LLM_PROFILE", told, PROFILES);
   const files = only.length ? chapterFiles(only).sort() : listChapters();
@@ -251,7 +259,7 @@ async function main(): Promise<number> {
     console.error(`stopped; what was executed is in ${shortPath(buildFolder())}/notebooks`);
     return 130;
   }
-  if (ok) console.log("\n" + reportText(report, backend.line));
+  if (ok) console.log("\n" + reportText(report, backend.line, await isCurrentKernel()));
   else console.error(`\n✗ stopped there; what was executed: ${shortPath(file)}`);
   return ok ? 0 : 1;
 }

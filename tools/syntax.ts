@@ -97,11 +97,11 @@ function importMeta(source: string): SyntaxProblem[] {
 // deno-lint-ignore no-explicit-any
 export type AnyNode = any;
 
-/** Calls `look` on a node and on all nodes below it, parents first. */
-export function visit(node: AnyNode, look: (node: AnyNode) => void): void {
+/** Calls `look` on a node and on all nodes below it, parents first; not on those below one for which it gives false. */
+export function visit(node: AnyNode, look: (node: AnyNode) => boolean | void): void {
   if (Array.isArray(node)) return node.forEach((child) => visit(child, look));
   if (typeof node?.type !== "string") return;
-  look(node);
+  if (look(node) === false) return;
   for (const [key, child] of Object.entries(node)) {
     if (typeof child === "object" && !/omments$|^loc$|^extra$|^tokens$/.test(key)) {
       visit(child, look);

@@ -12,16 +12,29 @@ import { listChapters, ROOT } from "./notebook.ts";
 import { runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
 
-const USAGE = `usage: deno task test [steps…] [--only CHAPTERS]
+const USAGE = `usage: deno task test [steps…] [--only CHAPTERS] [--no-skips]
 
-  steps     format, lint, check, export, unit, tools, notebooks; all of them unless told
-  --only    chapters that the step "notebooks" runs, such as 03 or 03,05; all of them unless told`;
+  steps       format, lint, check, export, unit, tools, notebooks; all of them unless told
+  --only      chapters that the step "notebooks" runs, such as 03 or 03,05; all of them unless told
+  --no-skips  for a machine that has everything: a skipped test counts as failed`;
 
 /** How many tests passed, failed, were left out. */
 export interface Count {
   passed: number;
   failed: number;
   skipped: number;
+}
+
+/** A test that was left out. */
+export interface Skip {
+  name: string;
+  reason: string;
+}
+
+/** What a step, or all of them, came to. */
+interface Result {
+  count: Count;
+  skips: Skip[];
 }
 
 interface Step {
@@ -63,7 +76,22 @@ export function readSummary(output: string): Count | undefined {
   return { passed, failed, skipped };
 }
 
-async function runStep({ args, isCounted }: Step, signal: AbortSignal): Promise<Count> {
+/** The test that a line of `deno test` says was ignored; its name ends in the reason, see tests/optional.ts. */
+export function readSkip(line: string): Skip | undefined {
+  const [, full] = /^(.*) \.\.\. ignored \(/.exec(stripControl(line)) ?? [];
+  if (full === undefined) return undefined;
+  const [, name, reason] = /^(.*?): skipped, (.*)$/.exec(full) ?? [, full, "no reason given"];
+  return { name: name!, reason: reason! };
+}
+
+/** One line for each reason, the most frequent first. */
+export function skipLines(skips: Skip[]): string[] {
+  const byReason = Object.entries(Object.groupBy(skips, ({ reason }) => reason));
+  return byReason.map(([reason, tests]) => [tests!.length, reason] as const)
+    .sort(([a], [b]) => b - a).map(([tests, reason]) => `${`${tests}`.padStart(5)}  ${reason}`);
+}
+
+async function runStep({ args, isCounted }: Step, signal: AbortSignal): Promise<Result> {
   const child = new Deno.Command(Deno.execPath(), {
     args,
     cwd: ROOT,
@@ -71,32 +99,43 @@ async function runStep({ args, isCounted }: Step, signal: AbortSignal): Promise<
     stdout: "piped",
     signal,
   }).spawn();
-  const [output, { success }] = await Promise.all([tee(child.stdout), child.status]);
-  const count = isCounted ? readSummary(output) : undefined;
-  if (!count) {
-    return success ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
-  }
+  const skips: Skip[] = [];
+  const output = tee(child.stdout, (line) => {
+    const skip = isCounted && readSkip(line);
+    if (skip) skips.push(skip);
+  });
+  const [text, { success }] = await Promise.all([output, child.status]);
+  const count = (isCounted && readSummary(text)) || { ...NONE, [success ? "passed" : "failed"]: 1 };
   // A step can fail although no test did: a leak, a file that does not compile.
-  return success || count.failed ? count : { ...count, failed: 1 };
+  return { count: success || count.failed ? count : { ...count, failed: 1 }, skips };
 }
 
-/** Passes a stream on to the terminal and keeps the last of it. */
-async function tee(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let kept = "";
+const NONE: Count = { passed: 0, failed: 0, skipped: 0 };
+
+/** Passes a stream on to the terminal, line by line to somebody else, and keeps the last of it. */
+async function tee(
+  stream: ReadableStream<Uint8Array>,
+  onLine: (line: string) => void,
+): Promise<string> {
+  let kept = "", rest = "";
   const decoder = new TextDecoder();
   for await (const chunk of stream) {
     Deno.stdout.writeSync(chunk);
-    kept = (kept + decoder.decode(chunk, { stream: true })).slice(-20_000);
+    const text = decoder.decode(chunk, { stream: true });
+    kept = (kept + text).slice(-20_000);
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(onLine);
   }
   return kept;
 }
 
 /** Runs chapters small, into a folder of their own: a trained model in build/ stays. */
-async function runNotebooks(files: string[], signal: AbortSignal): Promise<Count> {
+async function runNotebooks(files: string[], signal: AbortSignal): Promise<Result> {
   const build = join(ROOT, "build", "test");
   await Deno.remove(build, { recursive: true }).catch(() => {});
   const env = { NANO_LLM_PROFILE: "smoke", NANO_LLM_BUILD: build };
-  const count = { passed: 0, failed: 0, skipped: 0 };
+  const count = { ...NONE };
   for (const file of files) {
     const ok = await runChapter(file, { out: join(build, "notebooks"), env, signal })
       .then(
@@ -106,7 +145,7 @@ async function runNotebooks(files: string[], signal: AbortSignal): Promise<Count
     count[ok ? "passed" : "failed"]++;
     if (signal.aborted) break;
   }
-  return count;
+  return { count, skips: [] };
 }
 
 function chosenSteps(names: string[]): string[] {
@@ -120,31 +159,64 @@ function chosenSteps(names: string[]): string[] {
   return names.length ? known.filter((name) => names.includes(name)) : known;
 }
 
-async function main(): Promise<number> {
-  const options = { only: { type: "string", multiple: true }, help: { type: "boolean" } } as const;
-  const { values, positionals } = readFlags(Deno.args, options);
-  if (values.help) return console.log(USAGE), 0;
-  const files = values.only ? chapterFiles(values.only) : listChapters();
-  const names = chosenSteps(positionals);
-  const signal = stopOnInterrupt();
-  const rows: { name: string; count: Count; seconds: number }[] = [];
+/** Reasons that `--no-skips` lets pass, each with why no machine can have what is missing. None is known. */
+const MAY_BE_SKIPPED: Record<string, string> = {};
+
+/** The skips that count as failures on a machine that has everything. */
+export function unlisted(skips: Skip[], listed = Object.keys(MAY_BE_SKIPPED)): Skip[] {
+  return skips.filter(({ reason }) => !listed.includes(reason));
+}
+
+interface Row extends Result {
+  name: string;
+  seconds: number;
+}
+
+function printSummary(rows: Row[]): void {
+  console.log("\n── summary");
+  for (const { name, count, seconds } of rows) {
+    const time = duration(seconds).padStart(12);
+    console.log(`${count.failed ? "✗" : "✓"} ${name.padEnd(10)} ${time}   ${countLine(count)}`);
+  }
+  const skips = rows.flatMap((row) => row.skips);
+  if (skips.length) console.log(`skipped, by reason:\n${skipLines(skips).join("\n")}`);
+}
+
+/** Names the skips that `--no-skips` does not let pass, and counts them as failed. */
+function withoutSkips(total: Count, skips: Skip[]): Count {
+  const wrong = unlisted(skips);
+  for (const { name, reason } of wrong) console.log(`✗ skipped: ${name} (${reason})`);
+  const { passed, failed, skipped } = total;
+  return { passed, failed: failed + wrong.length, skipped: skipped - wrong.length };
+}
+
+async function runSteps(names: string[], files: string[], signal: AbortSignal): Promise<Row[]> {
+  const rows: Row[] = [];
   for (const name of names) {
     const start = performance.now();
     console.log(`\n── ${name}`);
     const step = STEPS.find((one) => one.name === name);
-    const count = step ? await runStep(step, signal) : await runNotebooks(files, signal);
-    rows.push({ name, count, seconds: (performance.now() - start) / 1000 });
-    if (signal.aborted) return 130;
+    const result = step ? await runStep(step, signal) : await runNotebooks(files, signal);
+    rows.push({ name, ...result, seconds: (performance.now() - start) / 1000 });
+    if (signal.aborted) break;
   }
-  console.log("\n── summary");
-  for (const { name, count, seconds } of rows) {
-    console.log(
-      `${count.failed ? "✗" : "✓"} ${name.padEnd(10)} ${duration(seconds).padStart(12)}   ${
-        countLine(count)
-      }`,
-    );
-  }
-  const total = add(...rows.map(({ count }) => count));
+  return rows;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = readFlags(Deno.args, {
+    only: { type: "string", multiple: true },
+    "no-skips": { type: "boolean" },
+    help: { type: "boolean" },
+  });
+  if (values.help) return console.log(USAGE), 0;
+  const files = values.only ? chapterFiles(values.only) : listChapters();
+  const signal = stopOnInterrupt();
+  const rows = await runSteps(chosenSteps(positionals), files, signal);
+  if (signal.aborted) return 130;
+  printSummary(rows);
+  const sum = add(...rows.map(({ count }) => count));
+  const total = values["no-skips"] ? withoutSkips(sum, rows.flatMap(({ skips }) => skips)) : sum;
   console.log(countLine(total));
   return total.failed || total.passed === 0 ? 1 : 0;
 }

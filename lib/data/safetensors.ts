@@ -2,6 +2,8 @@
  * safetensors, the file format for weights: eight bytes of header length, a JSON header, the numbers.
  * https://github.com/huggingface/safetensors#format
  */
+import { isFolder, readBytes } from "lib/host/files.ts";
+import { whatElse } from "./text-file.ts";
 
 /** A tensor as it lies in memory: shape and numbers in row-major order. */
 export interface HostTensor {
@@ -117,16 +119,18 @@ export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
 }
 
 /**
- * Reads a safetensors file.
+ * Reads a safetensors file, from a disk or an address.
  *
  * @throws SafetensorsError naming the file, the tensor where there is one, and what is wrong; also if the path is a folder, or
  *   cannot be read
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   try {
-    const { isFile, isDirectory } = await Deno.stat(path);
-    if (!isFile) throw new SafetensorsError(isDirectory ? "is a folder" : "is not a file");
-    return decodeSafetensors(await Deno.readFile(path));
+    if (await isFolder(path)) throw new SafetensorsError("is a folder");
+    const bytes = await readBytes(path);
+    const other = whatElse(bytes);
+    if (other) throw new SafetensorsError(`is ${other}`);
+    return decodeSafetensors(bytes);
   } catch (error) {
     if (error instanceof SafetensorsError) {
       throw new SafetensorsError(error.problem, error.tensor, path);
@@ -149,7 +153,10 @@ export function requireWeights(
 ): void {
   for (const [name, shape] of Object.entries(shapes)) {
     if (!Object.hasOwn(tensors, name)) {
-      throw new SafetensorsError(`is missing; it must have shape [${shape}]`, name);
+      const words = `is missing; it must have shape [${shape}]; there is ${
+        namesOf(tensors, shapes)
+      }`;
+      throw new SafetensorsError(words, name);
     }
   }
   for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
@@ -162,6 +169,14 @@ export function requireWeights(
       : notFinite(data);
     if (problem) throw new SafetensorsError(problem, name);
   }
+}
+
+/** Some names of tensors, those first that nobody asked for: one of them may be what is missing. */
+export function namesOf(tensors: object, asked: object = {}): string {
+  const isAsked = (name: string) => Number(Object.hasOwn(asked, name));
+  const names = Object.keys(tensors).sort((a, b) => isAsked(a) - isAsked(b));
+  if (names.length === 0) return "none";
+  return names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} more` : "");
 }
 
 function notFinite(data: HostTensor["data"]): string | undefined {

@@ -5,7 +5,13 @@
 import * as tf from "@tensorflow/tfjs";
 import { environment } from "./environment.ts";
 import { registerSimdBackend, simdBackend } from "./simd/mod.ts";
-import { setStorageFormat, type StorageFormat, storageFormat, storageNamed } from "./storage.ts";
+import {
+  noHalves,
+  setStorageFormat,
+  type StorageFormat,
+  storageFormat,
+  storageNamed,
+} from "./storage.ts";
 import { registerWasmBackend } from "./wasm.ts";
 import { isDeviceLost, registerWebgpuBackend, reopenDevice } from "./webgpu/backend.ts";
 import { requestAdapter } from "./webgpu/device.ts";
@@ -97,9 +103,7 @@ async function requireHalves(name: BackendName): Promise<void> {
   }
   const adapter = await requestAdapter();
   if (adapter?.gpu.features.has("shader-f16")) return;
-  throw new Error(
-    `storage "f16" needs the feature shader-f16, which ${adapter?.description} lacks; it has "f32"`,
-  );
+  throw new Error(noHalves(adapter!.description));
 }
 
 /**

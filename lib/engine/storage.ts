@@ -32,6 +32,11 @@ export function withStorage<T>(format: StorageFormat, body: () => T): T {
   }
 }
 
+/** What there is to say of a device that lacks the feature for "f16". */
+export function noHalves(device: string): string {
+  return `storage "f16" needs the feature shader-f16, which ${device} lacks; it has "f32"`;
+}
+
 /**
  * A format by its name.
  *

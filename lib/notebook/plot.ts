@@ -1,12 +1,19 @@
 /** Plots that show everywhere: live Plotly in VS Code, pictures in JupyterLab and on GitHub, words for everyone. */
 import { Tensor } from "@tensorflow/tfjs";
-import { display } from "./display.ts";
+import { display, isNotebook } from "./display.ts";
 import { formatNumber } from "./format.ts";
+import { notForPages } from "./machine.ts";
 import { FONT, picture } from "./picture.ts";
 import type { Figure } from "./plotly.ts";
 
 const WIDTH = 720;
 const HEIGHT = 400;
+/** Text and lines that can be read on a white page and on a black one, on no ground of their own. */
+const INK = "#777";
+const CLEAR = "rgba(0, 0, 0, 0)";
+const RULE = "rgba(128, 128, 128, 0.25)";
+const AXIS = { gridcolor: RULE, zerolinecolor: "rgba(128, 128, 128, 0.6)", linecolor: INK };
+
 /** Average width of a letter at the plots' font size, pixels. */
 const LETTER = 7.5;
 
@@ -41,8 +48,10 @@ export interface PlotOptions {
 export async function plot(traces: Trace[], options: PlotOptions = {}): Promise<void> {
   const data = traces.map((trace) => plain(trace) as Trace);
   const figure: Figure = { data, layout: layoutOf(options) };
-  const { toSvg } = await import("./plotly.ts"); // with all of Plotly: only where something is drawn
-  const drawn = await picture(await toSvg(figure), describe(data, options.title));
+  const words = describe(data, options.title);
+  if (!isNotebook) return await display({ "text/plain": words });
+  const { toSvg } = await notForPages<typeof import("./plotly.ts")>("plotly.ts");
+  const drawn = await picture(await toSvg(figure), words);
   await display({ "application/vnd.plotly.v1+json": figure, ...drawn }, { id: options.update });
 }
 
@@ -116,13 +125,24 @@ function layoutOf(
   return {
     width,
     height,
-    font: { family: FONT, size: 12 },
+    font: { family: FONT, size: 12, color: INK },
+    paper_bgcolor: CLEAR,
+    plot_bgcolor: CLEAR,
     ...(title ? { title: { text: title, font: { size: 15 } } } : {}),
-    ...layout,
+    ...axesOf(layout),
     margin: { l: 64, r: 24, t: title ? 48 : 20, b: 52, ...part(layout, "margin") },
-    xaxis: { ...named(x), ...part(layout, "xaxis") },
-    yaxis: { ...named(y), ...part(layout, "yaxis") },
+    xaxis: { ...AXIS, ...named(x), ...part(layout, "xaxis") },
+    yaxis: { ...AXIS, ...named(y), ...part(layout, "yaxis") },
   };
+}
+
+/** A layout whose further axes (`xaxis2`, …) look like the first. */
+function axesOf(layout: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(layout).map(([name, value]) =>
+      /^[xy]axis\d+$/.test(name) ? [name, { ...AXIS, ...value as object }] : [name, value]
+    ),
+  );
 }
 
 /** Typed arrays as lists, numbers to six digits: the same picture in a smaller notebook. */

@@ -1,7 +1,8 @@
 /** What a cell shows: values, tables, coloured tokens, drawings. Await every call, at the end of the cell. */
-import { type Bundle, display } from "./display.ts";
+import { type Bundle, display, isNotebook } from "./display.ts";
 import { format, formatNumber, formatTable, isRecord } from "./format.ts";
 import { escapeXml, MONOSPACE, picture } from "./picture.ts";
+import "./stop.ts"; // every chapter imports this module first: from here on Stop does not end its kernel
 
 /**
  * Shows values beneath the cell: text as it is, numbers and tensors laid out, a list of records as a table, an object as one
@@ -37,7 +38,7 @@ async function table(records: Record<string, unknown>[]): Promise<Bundle> {
   );
   const html = (tag: string, texts: string[]) =>
     texts.map((text, i) =>
-      `<${tag} align="${isNumeric[i] ? "right" : "left"}">${escapeXml(text)}</${tag}>`
+      `<${tag} style="text-align: ${isNumeric[i] ? "right" : "left"}">${escapeXml(text)}</${tag}>`
     ).join("");
   const body = rows.map((row) => `<tr>${html("td", row)}</tr>`).join("");
   return {
@@ -51,11 +52,16 @@ async function table(records: Record<string, unknown>[]): Promise<Bundle> {
 /**
  * Shows a drawing of your own.
  *
- * @param svg a whole SVG document, with a viewBox or width and height
+ * @param svg a whole SVG document, with a viewBox or width and height; without a ground of its own it suits a dark page too
  * @param alt what it shows, in words, for those who cannot see it
  */
 export async function showSvg(svg: string, alt: string): Promise<void> {
-  await display(await picture(svg, alt));
+  await display(await drawing(svg, alt));
+}
+
+/** Outside a notebook nobody sees a picture: its words are enough. */
+async function drawing(svg: string, alt: string): Promise<Bundle> {
+  return isNotebook ? await picture(svg, alt) : { "text/plain": alt };
 }
 
 /** A token to show: its text, and what else is known of it. */
@@ -76,7 +82,7 @@ const WIDTH = 760;
 export async function showTokens(pieces: (string | TokenView)[]): Promise<void> {
   const tokens = pieces.map((piece) => typeof piece === "string" ? { text: piece } : piece);
   const plain = tokens.map(({ text }) => visible(text)).join("|");
-  await display(await picture(drawTokens(tokens), plain));
+  await display(await drawing(drawTokens(tokens), plain));
 }
 
 function visible(text: string): string {
@@ -106,9 +112,7 @@ function drawTokens(tokens: TokenView[]): string {
   });
   const height = y + LINE;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" ` +
-    `font-family="${MONOSPACE}" fill="#111"><rect width="100%" height="100%" fill="white"/>${
-      boxes.join("")
-    }</svg>`;
+    `font-family="${MONOSPACE}" fill="#111">${boxes.join("")}</svg>`;
 }
 
 function shade(weight: number, from: number, to: number): number {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { benchTable, listBenches, loadBench, machine, readCommand } from "tools/bench.ts";
-import { UsageError } from "tools/cli.ts";
+import { count, folder, positive, UsageError } from "tools/cli.ts";
 
 Deno.test("the command line is split between the runner and the bench", () => {
   assertEquals(readCommand([]), { name: undefined, json: undefined, rest: [] });
@@ -9,6 +9,30 @@ Deno.test("the command line is split between the runner and the bench", () => {
   assertEquals(readCommand(["loss", "--json", "out.json", "--steps", "5"]), expected);
   assertEquals(readCommand(["--json=out.json", "loss", "--steps", "5"]), expected);
   assertThrows(() => readCommand(["loss", "--json"]), UsageError, "--json");
+});
+
+Deno.test("numbers from flags are numbers, and counts are whole", async () => {
+  const wrong = ["NaN", "Infinity", "-Infinity", "-1", "0", "", " ", "soon", "1e9", "null", "3px"];
+  for (const value of wrong) {
+    assertThrows(() => positive("--seconds", value), UsageError, `got "${value}"`);
+    assertThrows(() => count("--steps", value), UsageError, `--steps must be a whole number`);
+  }
+  assertThrows(() => count("--steps", "1.5"), UsageError, "from 1 to 1000000, got");
+  assertEquals([positive("--s", "0.5"), count("--s", "20"), count("--seed", "0", 0)], [0.5, 20, 0]);
+  assertThrows(() => folder("--to", " "), UsageError, `--to must be a folder, got " "`);
+  assertEquals(folder("--to", "/a/b/../c/"), "/a/c");
+  const flags: [string, string[], string][] = [
+    ["loss", ["--steps", "1.5"], "--steps must be"],
+    ["loss", ["--seed", "abc"], "--seed must be"],
+    ["loss", ["--seed=-1"], "--seed must be"],
+    ["train", ["--steps", "NaN"], "--steps must be"],
+    ["tokenizer", ["--rounds", "0.5"], "--rounds must be"],
+    ["tokenizer", ["--times", "Infinity"], "--times must be"],
+  ];
+  for (const [name, args, message] of flags) {
+    const { bench } = await loadBench(name);
+    await assertRejects(() => bench(args), UsageError, message);
+  }
 });
 
 Deno.test("every bench has one line of description", async () => {

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { denoVersion, TESTED_DENO } from "tools/doctor.ts";
+import { brokenDeno, TESTED_DENO } from "tools/deno-version.ts";
+import { denoVersion } from "tools/doctor.ts";
+import { featuresOf } from "tools/doctor/engine.ts";
 import { runTool, withFolder } from "./kernel_support.ts";
 
 Deno.test("what is known of a version of Deno", () => {
@@ -8,11 +10,22 @@ Deno.test("what is known of a version of Deno", () => {
   for (const version of ["2.7.14", "2.8.0", "2.8.1"]) {
     assertStringIncludes(denoVersion(version).text, "nbclient");
   }
-  for (const version of ["2.7.13", "2.8.2", "2.9.5", "2.10.0", "3.0.0", "2.9.6-rc.1"]) {
+  for (const version of ["2.7.13", "2.8.4", "2.9.5", "2.10.0", "3.0.0", "2.9.6-rc.1"]) {
     const { sign, text, cure } = denoVersion(version);
     assertEquals(sign, "!");
     assert(!text.includes("nbclient"), version);
     assertStringIncludes(cure!, TESTED_DENO);
+  }
+});
+
+Deno.test("versions whose kernel hides that a cell threw are refused by name", () => {
+  for (const version of ["2.8.2", "2.8.3", "2.8.3+abc"]) {
+    const { sign, text, fatal } = denoVersion(version);
+    assertEquals([sign, fatal], ["✗", true]);
+    assertStringIncludes(text, `Deno ${version} reports a cell that throws as finished`);
+  }
+  for (const version of ["2.8.1", "2.8.4", "2.8.20", "2.9.6", "12.8.2"]) {
+    assertEquals(brokenDeno(version), undefined);
   }
 });
 
@@ -32,7 +45,8 @@ Deno.test("the doctor probes each backend and says what is missing, with a cure"
     const spec = JSON.parse(
       await Deno.readTextFile(join(folder, "kernels", "deno", "kernel.json")),
     );
-    assertEquals(spec.argv.slice(1), ["jupyter", "--kernel", "--conn", "{connection_file}"]);
+    assertEquals(spec.argv.slice(1, 3), ["run", "-A"]);
+    assertEquals(spec.argv.at(-1), "{connection_file}");
     assertEquals(spec.env, { NO_COLOR: "1" });
     assert((await Deno.stat(spec.argv[0])).isFile);
     const version = await new Deno.Command(spec.argv[0], { args: ["--version"] }).output();
@@ -42,6 +56,13 @@ Deno.test("the doctor probes each backend and says what is missing, with a cure"
       "✓ Jupyter kernel installed",
     );
 
+    const front = spec.argv.at(-2);
+    await Deno.writeTextFile(front, (await Deno.readTextFile(front)) + "// an earlier version");
+    assertStringIncludes(
+      (await runTool("doctor.ts", [], env)).stdout,
+      "! the Jupyter kernel is another program's, or an earlier version's",
+    );
+
     spec.argv[0] = "/gone/deno";
     await Deno.writeTextFile(join(folder, "kernels", "deno", "kernel.json"), JSON.stringify(spec));
     assertStringIncludes(
@@ -49,6 +70,18 @@ Deno.test("the doctor probes each backend and says what is missing, with a cure"
       "✗ the Jupyter kernel starts /gone/deno, which is gone",
     );
   });
+});
+
+Deno.test("the doctor names the features of an adapter that it has and lacks", () => {
+  assertEquals(
+    featuresOf(new Set(["timestamp-query", "texture-compression-bc"])),
+    "has timestamp-query, lacks shader-f16, subgroups",
+  );
+  assertEquals(
+    featuresOf(new Set(["shader-f16", "subgroups", "timestamp-query"])),
+    "has shader-f16, subgroups, timestamp-query",
+  );
+  assertEquals(featuresOf(new Set()), "lacks shader-f16, subgroups, timestamp-query");
 });
 
 Deno.test("a backend that is none stops the doctor", async () => {

@@ -2,7 +2,7 @@
  * Models of ours in other programs, and theirs here: llama.cpp (npm node-llama-cpp) and Hugging Face's transformers (Python).
  * Each test is skipped where its program cannot be had, and says so.
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
 import { join } from "node:path";
 import { useBackend } from "lib/engine/backend.ts";
@@ -12,6 +12,8 @@ import { generate } from "lib/sample.ts";
 import { Tokenizer } from "lib/tokenizer.ts";
 import { packTokens, Trainer } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
+import { ask, findPython } from "tools/programs.ts";
+import { testIf } from "../optional.ts";
 import { assertTensor } from "../support.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
@@ -45,22 +47,6 @@ async function learn(): Promise<{ model: GPT; tokenizer: Tokenizer }> {
 async function greedy(model: GPT, tokenizer: Tokenizer): Promise<number[]> {
   const tokens = generate(model, tokenizer, PROMPT, { maxTokens: 32, temperature: 0 });
   return (await Array.fromAsync(tokens)).map(({ id }) => id);
-}
-
-/** What a program prints; or the reason why it could not be run. */
-async function run(
-  program: string,
-  args: string[],
-  cwd?: string,
-): Promise<{ out?: string; problem: string }> {
-  try {
-    const child = new Deno.Command(program, { args, cwd, stdout: "piped", stderr: "piped" });
-    const { success, stdout, stderr } = await child.output();
-    const [out, said] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
-    return success ? { out, problem: "" } : { problem: said.split("\n").at(-1) ?? "it failed" };
-  } catch (error) {
-    return { problem: (error as Error).message };
-  }
 }
 
 // --- llama.cpp
@@ -99,32 +85,28 @@ async function installLlama(): Promise<{ folder: string; problem: string }> {
     .then(() => true, () => false);
   if (installed) return { folder, problem: "" };
   const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
-  const { problem } = await run("npm", ["install", ...flags, ...packages], folder);
+  const { problem } = await ask("npm", ["install", ...flags, ...packages], { cwd: folder });
   return { folder, problem: problem && `node-llama-cpp could not be installed: ${problem}` };
 }
 
 const llama = await installLlama();
 
-Deno.test({
-  name: `llama.cpp reads our GGUF: same ids, same 32 tokens${reason(llama.problem)}`,
-  ignore: llama.problem !== "",
-  fn: async () => {
-    const { model, tokenizer } = await learned;
-    const file = join(llama.folder, "model.gguf");
-    await exportGGUF(file, { model, tokenizer });
-    const prompt = tokenizer.encode(PROMPT);
-    const args = ["run.js", file, JSON.stringify(prompt), ...HARD];
-    const { out, problem } = await run("node", args, llama.folder);
-    const { ids, written } = JSON.parse(out ?? `"${problem}"`);
-    assertEquals(ids, HARD.map((text) => tokenizer.encode(text)));
-    assertEquals(written, await greedy(model, tokenizer));
-  },
+testIf(llama.problem, "llama.cpp reads our GGUF: same ids, same 32 tokens", async () => {
+  const { model, tokenizer } = await learned;
+  const file = join(llama.folder, "model.gguf");
+  await exportGGUF(file, { model, tokenizer });
+  const prompt = tokenizer.encode(PROMPT);
+  const args = ["run.js", file, JSON.stringify(prompt), ...HARD];
+  const { ok, stdout, problem } = await ask("node", args, { cwd: llama.folder });
+  assert(ok, problem);
+  const { ids, written } = JSON.parse(stdout);
+  assertEquals(ids, HARD.map((text) => tokenizer.encode(text)));
+  assertEquals(written, await greedy(model, tokenizer));
 });
 
 // --- transformers
 
-const python = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
-const transformers = await run(python, ["-c", "import torch, transformers"]);
+const transformers = await findPython("torch", "transformers");
 
 const READ = `
 import json, sys, torch
@@ -153,23 +135,20 @@ with torch.no_grad(): print(json.dumps({"ids": ids[0].tolist(), "logits": model(
 `;
 
 async function inPython(program: string, ...args: string[]) {
-  const { out, problem } = await run(python, ["-c", program, ...args]);
-  if (out === undefined) throw new Error(problem);
-  return JSON.parse(out);
+  const { ok, stdout, stderr } = await ask(transformers.program, ["-c", program, ...args]);
+  assert(ok, stderr);
+  return JSON.parse(stdout);
 }
-
-const NO_PYTHON = transformers.problem &&
-  `${python} has no torch and transformers, set NANO_LLM_PYTHON to one that has`;
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   await body(folder).finally(() => Deno.remove(folder, { recursive: true }));
 }
 
-Deno.test({
-  name: `transformers loads our folder: same ids, logits and 32 tokens${reason(NO_PYTHON)}`,
-  ignore: NO_PYTHON !== "",
-  fn: () =>
+testIf(
+  transformers.problem,
+  "transformers loads our folder: same ids, logits and 32 tokens",
+  () =>
     inFolder(async (folder) => {
       const { model, tokenizer } = await learned;
       await exportHuggingFace(folder, { model, tokenizer });
@@ -182,19 +161,15 @@ Deno.test({
       await assertTensor(ours, logits, 1e-4);
       assertEquals(written, await greedy(model, tokenizer));
     }),
-});
+);
 
-Deno.test({
-  name: `a GPT-2 that transformers has just made has its logits here${reason(NO_PYTHON)}`,
-  ignore: NO_PYTHON !== "",
-  fn: () =>
+testIf(
+  transformers.problem,
+  "a GPT-2 that transformers has just made has its logits here",
+  () =>
     inFolder(async (folder) => {
       const { ids, logits } = await inPython(WRITE, folder);
       const { model } = await importHuggingFace(folder);
       await assertTensor(model.forward(tf.tensor2d([ids], [1, ids.length], "int32")), logits, 1e-4);
     }),
-});
-
-function reason(problem: string): string {
-  return problem && `: skipped, ${problem}`;
-}
+);

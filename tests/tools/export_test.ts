@@ -116,7 +116,7 @@ const DIRECTIVES: [what: string, text: string, cell: string, problem: string][] 
   ["python's", chapter("#| export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
   ["without a bar", chapter("// export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
   ["upper-case", chapter("//| Export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
-  ["indented", chapter(" //| export\nconst a = 1;"), "one", 'did you mean "//| export"?'],
+  ["indented", chapter(" //| export\nconst a = 1;"), "one", "a blank stands before the directive"],
   ["unknown", chapter("//| hide\nconst a = 1;"), "one", 'unknown directive "//| hide"'],
   [
     "misspelt default_exp",
@@ -369,7 +369,7 @@ Deno.test("--check shows a diff, writes nothing and ends with 1", async () => {
   assertEquals(book.read("lib/words.ts"), before);
 });
 
-Deno.test("a module that no chapter exports any more is named", async () => {
+Deno.test("a module that no chapter exports any more is named; deleted is only what nothing imports", async () => {
   using book = new Book({ "01-words": WORDS });
   await exported(book);
   book.chapter("01-words", WORDS.replace("default_exp words", "default_exp terms"));
@@ -377,8 +377,90 @@ Deno.test("a module that no chapter exports any more is named", async () => {
   book.write("lib/by-hand.ts", "export const a = 1;\n");
   const { code, text } = await exported(book, "--check");
   assertEquals(code, 1);
-  assertStringIncludes(text, "lib/words.ts: says that it was exported, but no chapter exports it");
+  assertStringIncludes(
+    text,
+    "lib/words.ts: no chapter exports it and nothing imports it: delete it",
+  );
   assert(!text.includes("by-hand"));
+  const users: Record<string, string> = {
+    "lib/mod.ts": 'export * from "./words.ts";\n',
+    "lib/data/file.ts": 'import { countWords } from "../words.ts";\n',
+    "tests/words_test.ts": "import { countWords } from 'lib/words.ts';\n",
+    "notebooks/my own.ipynb": JSON.stringify({ source: 'import { a } from "lib/words.ts";' }),
+  };
+  for (const [path, source] of Object.entries(users)) {
+    book.write(path, source);
+    const { text } = await exported(book, "--check");
+    assertStringIncludes(text, `lib/words.ts: no chapter exports it, but ${path} imports it: keep`);
+    assertStringIncludes(text, '"//| default_exp words"');
+    assert(!text.includes("delete"), text);
+    Deno.removeSync(join(book.root, path));
+  }
+});
+
+Deno.test("a chapter that was renamed keeps its module, or is told how chapters are named", async () => {
+  using book = new Book({ "01-words": WORDS });
+  await exported(book);
+  const rename = (from: string, to: string) =>
+    Deno.renameSync(book.notebook(from), book.notebook(to));
+  rename("01-words", "my words");
+  const { code, text } = await exported(book, "--check");
+  assertEquals(code, 1);
+  const names = "two digits, a dash and a word, as in 03-attention.ipynb";
+  assertStringIncludes(
+    text,
+    `lib/words.ts: "my words.ipynb" exports it, but is no chapter by its name: rename it (${names})`,
+  );
+  for (const name of ["my words", "my words.ipynb", book.notebook("my words")]) {
+    const problem = `my words.ipynb: is no chapter by its name, which must be ${names}`;
+    await assertRejects(() => main([name], book.root), NotebookError, problem);
+  }
+  rename("my words", "02-my words");
+  const line = "02-my words -> lib/words.ts";
+  assertEquals(await exported(book), { code: 0, text: `${line}: written` });
+  assertEquals(await exported(book), { code: 0, text: `${line}: unchanged` });
+  book.edit("lib/words.ts", "words.length", "words.length + 1");
+  rename("02-my words", "01-words");
+  const { result } = await printed(() => main(["--update"], book.root));
+  assertEquals(result, 0);
+  assertStringIncludes(book.cell("01-words", "ex-count"), "words.length + 1");
+});
+
+Deno.test("a cell's lines may end in any way; what only some programs take for a line end is refused", async () => {
+  const lines = [
+    "//| export",
+    'import { sep } from "node:path";',
+    "// the sign",
+    "export const S = sep;",
+  ];
+  for (const end of ["\r\n", "\r"]) {
+    using book = new Book({ "01-words": chapter("1;") });
+    const notebook = JSON.parse(book.read("notebooks/01-words.ipynb"));
+    notebook.cells[1].source = lines.join(end);
+    book.write("notebooks/01-words.ipynb", JSON.stringify(notebook));
+    const text = await moduleText(readChapters([], book.root)[0], book.root);
+    assertStringIncludes(text, "\n// the sign\nexport const S = sep;\n");
+    assertStringIncludes(text, '\nimport { sep } from "node:path";\n');
+  }
+  const cell = '//| export\nexport const S = "a\u2028b";';
+  const problem = "line 2: holds an invisible U+2028 or U+2029";
+  await assertRejects(() => moduleOf(chapter(cell)), NotebookError, problem);
+});
+
+Deno.test("in a notebook an export that fails says a sentence, without a stack", async () => {
+  using book = new Book({
+    "01-words": WORDS.replace("= sep;", "= spe;"),
+    "02-torn": chapter("//| export\nexport const a = ;"),
+  });
+  const problems: [name: string, sentence: string][] = [
+    ["01-words", "Cannot find name 'spe'"],
+    ["02-torn", '02-torn.ipynb, cell "one": line 2, column 18: Unexpected token'],
+    ["03-wrods", 'no chapter "03-wrods": there is 01-words, 02-torn'],
+  ];
+  for (const [name, sentence] of problems) {
+    const error = await assertRejects(() => exportChapter(name, book.root), Error, sentence);
+    assertEquals(error.stack, `NotExported: ${error.message}`);
+  }
 });
 
 Deno.test("work in lib is not overwritten without --force", async () => {
@@ -401,6 +483,7 @@ Deno.test("work in lib is not overwritten without --force", async () => {
   await refused("was edited by hand, above or between its cells");
   await exported(book, "--force");
   book.edit("lib/words.ts", "notebooks/01-words.ipynb\n", "notebooks/09-other.ipynb\n");
+  book.chapter("09-other", "%% one code\n1;\n");
   await refused("lib/words.ts was exported from 09-other.ipynb");
 });
 

@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
 import { checkOne } from "tools/homework/check.ts";
-import { findSubmissions, type Grade, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, gradeAll } from "tools/homework/grade.ts";
 import { findChapter, formatNotebook, type Notebook, readNotebook } from "tools/notebook.ts";
 import { accidents, pointsOf } from "../homework/accidents.ts";
 

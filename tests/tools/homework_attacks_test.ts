@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { basename, join } from "node:path";
 import { SOLUTION_BEGIN, SOLUTION_END, withoutRegion } from "tools/homework/exercises.ts";
-import { findSubmissions, type Grade, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, gradeAll } from "tools/homework/grade.ts";
 import { learnerNotebook } from "tools/homework/release.ts";
 import { findChapter, formatNotebook, type Notebook, readNotebook } from "tools/notebook.ts";
 import { type Attack, attacks } from "../homework/attacks.ts";

@@ -2,17 +2,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { basename, delimiter, dirname, join } from "node:path";
 import { SOLUTION_BEGIN, SOLUTION_END, withoutRegion } from "tools/homework/exercises.ts";
-import { findSubmissions, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { gradeAll } from "tools/homework/grade.ts";
 import { learnerNotebook, release } from "tools/homework/release.ts";
 import { accidents, pointsOf } from "../homework/accidents.ts";
 import { findChapter, type Notebook, readNotebook, writeNotebook } from "tools/notebook.ts";
+import { ask, findPython } from "tools/programs.ts";
+import { testIf } from "../optional.ts";
 
-const python = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
-const isThere = await new Deno.Command(python, {
-  args: ["-m", "nbgrader", "--version"],
-  stderr: "null",
-})
-  .output().then(({ success }) => success, () => false);
+const { program: python, problem } = await findPython("nbgrader");
 
 const file = findChapter("03");
 const name = basename(file, ".ipynb");
@@ -111,12 +109,10 @@ with Gradebook("sqlite:///gradebook.db") as book:
                       for s in book.assignment_submissions("${name}")}))
 `;
 
-Deno.test({
-  name: isThere
-    ? "nbgrader and homework grade give the same points"
-    : `nbgrader: skipped, "${python} -m nbgrader" is not here (pip install nbgrader, or set NANO_LLM_PYTHON)`,
-  ignore: !isThere,
-  async fn(t) {
+testIf(
+  problem,
+  "nbgrader and homework grade give the same points",
+  async (t) => {
     const course = await Deno.realPath(await Deno.makeTempDir());
     const data = join(course, "jupyter");
     const kernel = join(data, "kernels", "deno", "kernel.json");
@@ -131,8 +127,7 @@ Deno.test({
       }),
     );
     const run = async (args: string[]) => {
-      const { success, stdout, stderr } = await new Deno.Command(python, {
-        args,
+      const { ok, stdout, stderr } = await ask(python, args, {
         cwd: course,
         env: {
           JUPYTER_DATA_DIR: data,
@@ -143,9 +138,9 @@ Deno.test({
           // nbgrader starts its own helper, alembic, by name.
           PATH: [dirname(python), Deno.env.get("PATH")].join(delimiter),
         },
-      }).output();
-      assert(success, new TextDecoder().decode(stderr));
-      return new TextDecoder().decode(stdout);
+      });
+      assert(ok, stderr);
+      return stdout;
     };
     try {
       await release({ files: [file], to: course, kind: "nbgrader" });
@@ -163,7 +158,7 @@ Deno.test({
       }
       await run(["-m", "nbgrader", "autograde", name]);
       await run(["-m", "nbgrader", "generate_feedback", name]);
-      const theirs = JSON.parse((await run(["-c", READ_POINTS])).trim().split("\n").at(-1)!);
+      const theirs = JSON.parse((await run(["-c", READ_POINTS])).split("\n").at(-1)!);
       const { found } = findSubmissions(join(course, "submitted"));
       const grades = await gradeAll(found, { folder: course });
       for (const { student, exercises } of grades) {
@@ -184,7 +179,7 @@ Deno.test({
       await Deno.remove(course, { recursive: true });
     }
   },
-});
+);
 
 /** Deno's cache, which lies below HOME unless told. */
 function denoDir(): string {

@@ -1,7 +1,8 @@
 /** Attacks on the border between a learner's cell and its check: each costs its own exercise, and nothing else. */
 import { assertEquals } from "@std/assert";
 import { basename, join } from "node:path";
-import { findSubmissions, type Grade, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, gradeAll } from "tools/homework/grade.ts";
 import { findChapter, formatNotebook, type Notebook, readNotebook } from "tools/notebook.ts";
 import { type NameAttack, onNames } from "../homework/attacks/names.ts";
 import { onParsers } from "../homework/attacks/parsers.ts";

@@ -1,7 +1,8 @@
 /** What a submission shares with its judge cannot be changed, and honest code does not notice. */
 import { assertEquals } from "@std/assert";
 import { basename, join } from "node:path";
-import { findSubmissions, type Grade, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, gradeAll } from "tools/homework/grade.ts";
 import { readMaster } from "tools/homework/program.ts";
 import { learnerNotebook } from "tools/homework/release.ts";
 import {

@@ -9,6 +9,7 @@ import {
 } from "@std/assert";
 import { basename, join, relative } from "node:path";
 import { UsageError } from "tools/cli.ts";
+import { main as exportMain } from "tools/export.ts";
 import { checkOne, ownership } from "tools/homework/check.ts";
 import { checksumOf } from "tools/homework/checksum.ts";
 import {
@@ -20,7 +21,8 @@ import {
   stub,
 } from "tools/homework/exercises.ts";
 import { feedbackPage } from "tools/homework/feedback.ts";
-import { findSubmissions, type Grade, grade, gradeAll } from "tools/homework/grade.ts";
+import { findSubmissions } from "tools/homework/folder.ts";
+import { type Grade, grade, gradeAll } from "tools/homework/grade.ts";
 import { HIDDEN_FAILS } from "tools/homework/judge.ts";
 import { CellProblem, declaredIn, readCell } from "tools/homework/cells.ts";
 import { release, withoutSolutionText } from "tools/homework/release.ts";
@@ -36,6 +38,7 @@ import {
 } from "tools/notebook.ts";
 import { tangle } from "tools/tangle.ts";
 import { typeProblems } from "tools/typecheck.ts";
+import { printed } from "./book.ts";
 
 const attention = findChapter("03");
 
@@ -148,6 +151,23 @@ Deno.test("release: what learners get has stubs and no solution anywhere", async
       assertStringIncludes(texts["lib/attention.ts"], "not implemented: ex-mask");
       assert(!texts["lib/tokenizer.ts"].includes("not implemented"));
     });
+    await t.step("assistants are told of every exercise, and to leave it to the learner", () => {
+      const text = texts["AGENTS.md"];
+      const exercises = files.flatMap((file) => exercisesOf(file, readNotebook(file)));
+      for (const { name, check, solutions } of exercises) {
+        assertMatch(text, new RegExp(`^- ${name}: .*\`${solutions[0]}\`.*\`${check}\``, "m"));
+      }
+      assertStringIncludes(text, "Ask before you answer");
+      assertStringIncludes(text, "for the learner to write");
+    });
+    await t.step("export finds nothing to delete among what was handed out", async () => {
+      await Deno.writeTextFile(join(folder, "lib/mine.ts"), texts["lib/tokenizer.ts"]);
+      const { text, result } = await printed(() => exportMain(["--check"], folder));
+      assertEquals(result, 1);
+      assertEquals(text.match(/^lib\/\w+\.ts(?=: )/gm), ["lib/mine.ts"]);
+      await Deno.remove(join(folder, "lib/mine.ts"));
+      assertEquals((await printed(() => exportMain(["--check"], folder))).result, 0);
+    });
     await t.step("it type checks", async () => {
       const staged = notebooks.map((notebook, i) => ({
         path: `build/tangled/${i}.ts`,
@@ -185,6 +205,11 @@ Deno.test("release: again, changed, forced, several at once", async (t) => {
         "not implemented: ex-mask",
       );
       assertStringIncludes(Deno.readTextFileSync(own), "offset");
+    });
+    await t.step("assistants are told of both chapters", () => {
+      const text = Deno.readTextFileSync(join(folder, "AGENTS.md"));
+      assertStringIncludes(text, "03-attention.ipynb");
+      assertStringIncludes(text, "04-transformer.ipynb");
     });
     await t.step(
       "given later, the book's module stands in, and the learner's notebook stays",
@@ -231,6 +256,15 @@ Deno.test("release: again, changed, forced, several at once", async (t) => {
       Deno.readTextFileSync(join(folder, "notebooks/03-attention.ipynb")),
       "BEGIN SOLUTION",
     );
+  });
+});
+
+Deno.test("release for nbgrader: what assistants are told goes out with each chapter", async () => {
+  await inFolder(async (folder) => {
+    await release({ files: [attention], to: folder, kind: "nbgrader" });
+    const text = Deno.readTextFileSync(join(folder, "source/03-attention/AGENTS.md"));
+    assertStringIncludes(text, "checked by `ex-mask-check`");
+    assert(!text.includes("homework check"));
   });
 });
 
@@ -327,7 +361,7 @@ Deno.test("grade: the same twice, and feedback without hidden cases", async () =
     const written: string[][] = [];
     for (const run of ["1", "2"]) {
       const options = {
-        folder,
+        folder: submissions,
         json: out(`${run}.json`),
         csv: out(`${run}.csv`),
         feedback: out(`f${run}`),
@@ -396,13 +430,13 @@ Deno.test("grade: flat folders, learners' folders and nbgrader's", async () => {
       ".hidden/x.ipynb",
     ]
       .forEach(put);
-    const { found, ignored } = findSubmissions(folder);
+    const { found, leftOut } = findSubmissions(folder);
     assertEquals(found.map(({ student, expected }) => [student, expected]), [
       ["ada", undefined],
       ["bob", "03-attention"],
       ["eve", "03-attention"],
     ]);
-    assertEquals(ignored, ["notes.txt"]);
+    assertEquals(leftOut.map(({ file }) => file), [".hidden", "notes.txt"]);
     return Promise.resolve();
   });
 });

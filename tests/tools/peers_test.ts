@@ -9,6 +9,8 @@ import { writeCheckpoint } from "tools/bench/train/peers/llmc.ts";
 import { readBatches, readWeights } from "tools/bench/train/peers/serve.ts";
 import { PROGRAMS } from "tools/bench/train/peers/programs.ts";
 import { Contestant } from "tools/bench/train/race.ts";
+import { findPython } from "tools/programs.ts";
+import { testIf } from "../optional.ts";
 
 const size = {
   label: "tiny",
@@ -72,16 +74,10 @@ Deno.test("a program that is not there, or fails, is refused by name with its re
   await assertRejects(() => start(Deno.execPath(), "eval", ""), Error, "tiny: the process ended");
 });
 
-const python = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
-const hasTorch = await new Deno.Command(python, { args: ["-c", "import torch"], stderr: "null" })
-  .output().then(({ success }) => success, () => false);
-
-Deno.test({
-  name: hasTorch
-    ? "PyTorch makes of a job the losses that we make of it"
-    : `PyTorch: skipped, ${python} has no torch (see NANO_LLM_PYTHON)`,
-  ignore: !hasTorch,
-  fn: () =>
+testIf(
+  (await findPython("torch")).problem,
+  "PyTorch makes of a job the losses that we make of it",
+  () =>
     withJob(6, async ({ job }) => {
       const { command } = PROGRAMS.find(({ label }) => label === "PyTorch, one thread")!;
       const contestant = await Contestant.startWith(size, await command(job));
@@ -99,4 +95,4 @@ Deno.test({
         assertAlmostEquals(losses[step], loss.dataSync()[0], 1e-5);
       }
     }),
-});
+);

@@ -95,7 +95,10 @@ Deno.test("a wrong command line: what is wrong, the nearest, exit code 2", async
   for (
     const [args, expected] of [
       [["--timout", "3"], "no flag --timout; did you mean --timeout?"],
-      [["--timeout", "soon"], '--timeout must be a number above 0, got "soon"'],
+      [["--timeout", "soon"], '--timeout must be a number above 0 and at most 1000000, got "soon"'],
+      [["--timeout", "Infinity"], 'at most 1000000, got "Infinity"'],
+      [["--timeout="], 'at most 1000000, got ""'],
+      [["--out="], '--out must be a folder, got ""'],
       [
         ["--profile", "labtop"],
         '--profile must be one of smoke, laptop, gpu, got "labtop"; did you mean laptop?',
@@ -157,4 +160,37 @@ Deno.test("a notebook that is none is refused by name", async () => {
     assertStringIncludes(stderr, "01-broken.ipynb: not valid JSON");
     writeNotebook(file, { ...notebookOf("1"), nbformat_minor: 5 });
   });
+});
+
+Deno.test("an error that no cell throws fails the run: of a promise nobody awaits, of a timer", async () => {
+  const rejected = await execute([
+    "1;",
+    "void 0;\nPromise.reject(new RangeError('lost'));",
+    "console.log('never');",
+  ]);
+  const { cell, name, message } = rejected.problem!;
+  assertEquals([rejected.ok, cell, name], [false, "c2", "RangeError"]);
+  assertStringIncludes(message, "lost");
+  assertEquals(outputsOf(rejected, 2).at(-1)!.ename, "RangeError");
+  const timer = `setTimeout(() => { throw new Error("late"); }, 20);`;
+  const thrown = await execute([timer, "await new Promise((r) => setTimeout(r, 100));"], {
+    timeoutSeconds: 20,
+  });
+  assertEquals([thrown.ok, thrown.problem!.cell, thrown.problem!.name], [false, "c2", "Error"]);
+  assertStringIncludes(thrown.problem!.message, "late");
+  assert(thrown.seconds < 10, "it was waited for");
+});
+
+Deno.test("an error that a cell leaves for later fails the run even if the cell is the last", async () => {
+  const { ok, problem } = await execute([
+    `setTimeout(() => { throw new Error("after the end"); }, 30);`,
+  ]);
+  assertEquals([ok, problem?.cell], [false, "c1"]);
+});
+
+Deno.test("a rejection that is handled in time is none", async () => {
+  const { ok } = await execute([
+    `const p = Promise.reject(new Error("handled"));\nawait p.catch(() => {});`,
+  ]);
+  assert(ok);
 });

@@ -156,3 +156,11 @@ Deno.test("the report says when the model is worse than counting pairs", () => {
   };
   assertStringIncludes(reportText(report, "backend cpu"), "0.700 worse");
 });
+
+Deno.test("the report counts one chapter as one, and sends nobody to install what is installed", () => {
+  const chapters = [{ name: "01-words", ok: true, seconds: 1, cells: 3 }];
+  const report = { profile: "smoke", backend: "cpu", chapters, train: null, sample: null };
+  assertStringIncludes(reportText(report, "backend cpu"), "1 chapter in 1.0 s");
+  assertStringIncludes(reportText(report, "backend cpu"), "Next: deno task kernel, then open");
+  assertStringIncludes(reportText(report, "backend cpu", true), "Next: open notebooks/01");
+});

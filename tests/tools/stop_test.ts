@@ -1,11 +1,12 @@
 /** The Stop button, pressed on a program of its own: here the signal would end the test runner. */
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
+import { NO_SIGNALS, testIf } from "../optional.ts";
 
-Deno.test({
-  name: "the Stop button's signal ends a run and not the program",
-  ignore: Deno.build.os === "windows",
-  fn: async () => {
+testIf(
+  NO_SIGNALS,
+  "the Stop button's signal ends a run and not the program",
+  async () => {
     const program = `
         import { useBackend } from "lib/engine/backend.ts";
         import { Trainer } from "lib/train.ts";
@@ -37,4 +38,4 @@ Deno.test({
     const said = new TextDecoder();
     assertEquals(said.decode(stdout).trim(), "stopped and alive", said.decode(stderr));
   },
-});
+);

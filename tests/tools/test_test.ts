@@ -1,5 +1,6 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { add, countLine, readSummary } from "tools/test.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import { add, countLine, readSkip, readSummary, skipLines, unlisted } from "tools/test.ts";
 import { runTool, withFolder, writeSmall } from "./kernel_support.ts";
 
 Deno.test("the summary of deno test is read, with steps, left-out tests and colours", () => {
@@ -13,6 +14,36 @@ Deno.test("the summary of deno test is read, with steps, left-out tests and colo
     assertEquals(readSummary(output), { passed, failed, skipped });
   }
   assertEquals(readSummary("error: Type checking failed."), undefined);
+});
+
+Deno.test("a skipped test is read with its reason, and skips are counted by reason", () => {
+  const line =
+    "\x1b[0mgelu [webgpu]: skipped, no adapter: none\x1b[0m ... \x1b[33mignored\x1b[0m (0ms)";
+  const gelu = { name: "gelu [webgpu]", reason: "no adapter: none" };
+  assertEquals(readSkip(line), gelu);
+  const silent = { name: "  a step", reason: "no reason given" };
+  assertEquals(readSkip("  a step ... ignored (0ms)"), silent);
+  assertEquals(readSkip("gelu [webgpu] ... ok (2ms)"), undefined);
+  assertEquals(skipLines([silent, gelu, gelu]), [
+    "    2  no adapter: none",
+    "    1  no reason given",
+  ]);
+  assertEquals(unlisted([silent, gelu], ["no adapter: none"]), [silent]);
+});
+
+Deno.test("a test that is left out says why, and Python is looked for in one place", () => {
+  const tests = join(import.meta.dirname!, "..");
+  for (const folder of [tests, join(tests, "tools")]) {
+    for (const { name } of Deno.readDirSync(folder)) {
+      if (!name.endsWith("_test.ts")) continue;
+      const text = Deno.readTextFileSync(join(folder, name));
+      assert(
+        !/^ *ignore:|Deno\.test\.ignore/m.test(text),
+        `${name}: use testIf of tests/optional.ts`,
+      );
+      assert(!/get\("NANO_LLM_PYTHON/.test(text), `${name}: use findPython of tools/programs.ts`);
+    }
+  }
 });
 
 Deno.test("counts are added up, and skipped tests are mentioned only if there are any", () => {

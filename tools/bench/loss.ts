@@ -8,7 +8,7 @@ import { CharacterTokenizer } from "lib/tokenizer.ts";
 import { evaluate, packTokens, smooth, startForWidth, Trainer } from "lib/train.ts";
 import { GPT } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
-import { oneOf, positive, readFlags, UsageError } from "../cli.ts";
+import { count, oneOf, readFlags, UsageError } from "../cli.ts";
 
 /** What the list of benches says. */
 export const description =
@@ -34,13 +34,14 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
     seed: { type: "string", default: "1337" },
     start: { type: "string", default: "width" },
   });
-  const steps = positive("--steps", values.steps);
+  const steps = count("--steps", values.steps);
+  const seed = count("--seed", values.seed, 0);
   console.log((await useBackend()).line);
   const { train, validation, vocabSize } = await characters(values.text);
   const model = new GPT({ vocabSize, nLayer: 4, nHead: 4, nEmbd: 128, blockSize: 64, bias: false });
   if (oneOf("--start", values.start, STARTS) === "width") startForWidth(model);
   const trainer = new Trainer({
-    ...{ model, train, validation, steps, batchSize: 12, seed: Number(values.seed) },
+    ...{ model, train, validation, steps, batchSize: 12, seed },
     ...{ learningRate: 1e-3, minLearningRate: 1e-4, warmup: Math.floor(steps / 20) },
     ...{ betas: [0.9, 0.99], weightDecay: 0.1, clip: 1, evaluateEvery: EVERY, evaluateWindows: 50 },
   });

@@ -23,7 +23,7 @@ import { get_encoding } from "tiktoken";
 import { loadCorpus } from "lib/data/corpus.ts";
 import { PATTERNS, Tokenizer } from "lib/tokenizer.ts";
 import type { BenchRow } from "../bench.ts";
-import { positive, readFlags } from "../cli.ts";
+import { count, readFlags } from "../cli.ts";
 
 /** What the list of benches says. */
 export const description =
@@ -70,8 +70,8 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
     rounds: { type: "string", default: "3" },
     times: { type: "string", default: "1" },
   });
-  const rounds = positive("--rounds", values.rounds);
-  const times = positive("--times", values.times);
+  const rounds = count("--rounds", values.rounds);
+  const times = count("--times", values.times);
   const text = await everyBook();
   const rows = await trainingRows(text, rounds);
   if (times > 1) rows.push(...await trainingRows(text.repeat(times), 1));

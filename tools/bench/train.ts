@@ -5,7 +5,7 @@
 import { flopsPerToken } from "lib/train.ts";
 import { type GPTConfig, gptConfig, parameterCount } from "lib/transformer.ts";
 import type { BenchRow } from "../bench.ts";
-import { oneOf, positive, readFlags } from "../cli.ts";
+import { count, oneOf, readFlags } from "../cli.ts";
 import { load } from "./train/load.ts";
 import { type Lap, median, race, speedup, withContestants } from "./train/race.ts";
 import { peers } from "./train/peers.ts";
@@ -41,7 +41,7 @@ export async function bench(args: string[]): Promise<BenchRow[]> {
     only: { type: "string" },
   });
   const size = SIZES[oneOf("--size", values.size, Object.keys(SIZES) as (keyof typeof SIZES)[])];
-  const steps = Math.ceil(positive("--steps", values.steps));
+  const steps = count("--steps", values.steps);
   const all = { ...PARTS, ...EXTRA };
   const names = Object.keys(all) as (keyof typeof all)[];
   const parts = values.only

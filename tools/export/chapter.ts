@@ -48,8 +48,18 @@ export interface Chapter {
  */
 export function codeCells(file: string, notebook: Notebook): CodeCell[] {
   return notebook.cells.filter((cell) => cell.cell_type === "code").map((cell) =>
-    codeCell(file, cell)
+    codeCell(file, { ...cell, source: withLineFeeds(file, cell) })
   );
+}
+
+/** Windows and old editors end lines otherwise; the parser counts two more characters as line ends, which no editor shows. */
+function withLineFeeds(file: string, { id, source }: Cell): string {
+  const text = source.replace(/\r\n?/g, "\n");
+  const line = text.split("\n").findIndex((line) => /[\u2028\u2029]/.test(line));
+  if (line < 0) return text;
+  const problem = `line ${line + 1}: holds an invisible U+2028 or U+2029, which ends a line for ` +
+    "some programs and not for others: take it out, or write \\u2028 in a string";
+  throw new NotebookError(file, problem, id);
 }
 
 function codeCell(file: string, cell: Cell): CodeCell {

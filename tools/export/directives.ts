@@ -81,6 +81,9 @@ function isNearly(line: string): boolean {
 function misspelt(line: string): string {
   const word = /([\w-]+)/.exec(line)?.[1] ?? "";
   const meant = nearest(word) === "export" ? "//| export" : "//| default_exp <module>";
+  if (/^\s+\/\/\|/.test(line) && KNOWN.includes(word)) {
+    return `a blank stands before the directive "${line.trim()}": it must begin its line`;
+  }
   return `unknown directive ${JSON.stringify(line.trim())}: did you mean "${meant}"?`;
 }
 

@@ -1,6 +1,7 @@
 /** The text of a module in lib, and what can be read back from it: header, imports, one block for each cell. */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { NotebookError } from "../notebook.ts";
 import { type Chapter, exportedLines } from "./chapter.ts";
 import { importStatements } from "./imports.ts";
@@ -24,7 +25,7 @@ export interface ExportedModule {
   blocks: Block[];
 }
 
-const HEAD_MARKER = /^\/\/ export: ([0-9a-f]{8}), from notebooks\/(\S+)\.ipynb$/m;
+const HEAD_MARKER = /^\/\/ export: ([0-9a-f]{8}), from notebooks\/(.+)\.ipynb$/m;
 const BLOCK_MARKER = /^\/\/ cell: ([a-zA-Z0-9-_]{1,64}) ([0-9a-f]{8})$/;
 const NO_HASH = "00000000";
 
@@ -101,6 +102,11 @@ export function readModule(text: string): ExportedModule | undefined {
     return { cell, hash, text: rest.join("\n").trim() };
   });
   return { chapter: marker[2], head: parts[0].trim(), hash: marker[1], blocks };
+}
+
+/** Whether a module is what this chapter exported, perhaps under a name that it had before. */
+export function isOwn({ file, name }: Chapter, { chapter }: ExportedModule): boolean {
+  return chapter === name || !existsSync(join(dirname(file), `${chapter}.ipynb`));
 }
 
 /** Whether a block is not what was exported. */

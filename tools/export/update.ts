@@ -1,6 +1,12 @@
 /** Edits made in a module of lib, carried back into the cells that they belong to. */
 import { diffArrays } from "diff";
-import { type Notebook, NotebookError, parseNotebook, writeWhole } from "../notebook.ts";
+import {
+  type Notebook,
+  NotebookError,
+  parseNotebook,
+  readNotebook,
+  writeNotebook,
+} from "../notebook.ts";
 import { parseModule, visit } from "../syntax.ts";
 import { type Chapter, exportedLines, isMarker, readChapter } from "./chapter.ts";
 import { type ImportedName, importLine, importsIn } from "./imports.ts";
@@ -10,6 +16,7 @@ import {
   format,
   isEdited,
   isHeadEdited,
+  isOwn,
   moduleText,
   readModule,
 } from "./module.ts";
@@ -63,7 +70,7 @@ async function readEdited(chapter: Chapter, text: string, root: string): Promise
     refuse(`${path} cannot be formatted:\n${error.message}`)
   ) as string;
   const lib = readModule(formatted)!;
-  if (lib.chapter !== chapter.name) refuse(`${path} was exported from ${lib.chapter}.ipynb`);
+  if (!isOwn(chapter, lib)) refuse(`${path} was exported from ${lib.chapter}.ipynb`);
   return lib;
 }
 
@@ -335,16 +342,9 @@ function plainHead({ head, hash }: ExportedModule): string {
   return lines.filter((line) => line.trim()).join("\n");
 }
 
-/** Changes the sources of cells in a notebook file, and nothing else in it. */
+/** Changes the sources of cells in a notebook file; the rest stays, written as Jupyter writes it. */
 export function writeSources(file: string, sources: Map<string, string>): void {
-  const before = Deno.readTextFileSync(file);
-  const notebook = JSON.parse(before.replace(/^\uFEFF/, ""));
-  for (const cell of notebook.cells) {
-    const source = sources.get(cell.id);
-    if (source === undefined) continue;
-    cell.source = Array.isArray(cell.source) ? source.match(/[^\n]*\n|[^\n]+$/g) ?? [] : source;
-  }
-  const indent = /^\{\r?\n([ \t]+)"/.exec(before)?.[1] ?? " ";
-  const end = before.endsWith("\n") ? "\n" : "";
-  writeWhole(file, JSON.stringify(notebook, null, indent) + end);
+  const notebook = readNotebook(file);
+  for (const cell of notebook.cells) cell.source = sources.get(cell.id) ?? cell.source;
+  writeNotebook(file, notebook);
 }

@@ -1,41 +1,25 @@
 /** `homework grade`: a folder of strangers' notebooks into points, diagnoses and pages. */
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { UsageError } from "../cli.ts";
-import { listChapters, type Notebook, readNotebook, ROOT, writeWhole } from "../notebook.ts";
+import { listChapters, type Notebook, readNotebook, ROOT } from "../notebook.ts";
 import { duration, LiveLine } from "../terminal.ts";
 import { Analyst } from "./analyst.ts";
-import { feedbackPage } from "./feedback.ts";
+import { oneLine } from "./clean.ts";
+import { findSubmissions, type LeftOut, type Submission } from "./folder.ts";
 import { judge, type Result, tampering } from "./judge.ts";
 import { type Master, readMaster } from "./program.ts";
+import { type Places, Results } from "./results.ts";
 import { LIMITS, type Limits, SandboxError } from "./sandbox.ts";
 import { readSubmission, SubmissionError } from "./submission.ts";
-import { summaryPage } from "./summary.ts";
-import { csvText } from "./table.ts";
 
 /** What to grade and where to write what comes of it. */
-export interface GradeOptions {
+export interface GradeOptions extends Places {
   folder: string;
   /** Paths of the chapters that were assigned; unless told, the one that most notebooks are. */
   chapters?: string[];
-  json?: string;
-  csv?: string;
-  /** Folder for one page per learner. */
-  feedback?: string;
-  /** The teacher's page; `<feedback>-summary.html` unless told. */
-  summary?: string;
   jobs?: number;
   cpuSeconds?: number;
   memoryMB?: number;
-}
-
-/** One notebook that was handed in. */
-export interface Submission {
-  student: string;
-  /** Path below the folder of submissions. */
-  file: string;
-  path: string;
-  /** Chapter that its place says it is, in nbgrader's layout. */
-  expected?: string;
 }
 
 /** The grade of one submission. */
@@ -53,28 +37,48 @@ export interface Grade {
 }
 
 /**
- * Grades a folder and writes what is asked for.
+ * Grades a folder and writes what is asked for, after each submission: a run that is stopped leaves what it has.
  *
- * @returns exit code: 0, also if some submissions could not be graded (they are reported)
+ * @returns exit code: 0, also if some submissions could not be graded (they are reported); 1 if this machine is to blame
  * @throws UsageError if there is nothing to grade
  */
 export async function grade(options: GradeOptions, root = ROOT): Promise<number> {
   const start = performance.now();
   const folder = resolve(options.folder);
-  const { found, ignored } = findSubmissions(folder);
+  const { found, leftOut } = findSubmissions(folder);
   if (found.length === 0) throw new UsageError(`no notebook in ${folder}`);
+  const results = new Results(found, leftOut, options);
   const live = new LiveLine();
-  let done = 0;
-  live.start(() => `graded ${done} of ${found.length}`);
-  const grades = await gradeAll(found, { ...options, folder }, root, () => done++);
-  live.stop();
-  write(grades, options);
-  grades.forEach((one) => console.log(line(one)));
-  ignored.forEach((file) => console.log(`! ${file}: no notebook (.ipynb), left out`));
+  const stop = () => {
+    live.stop();
+    console.log(`stopped: ${results.grades.length} of ${found.length} graded; theirs is written`);
+    Deno.exit(130);
+  };
+  Deno.addSignalListener("SIGINT", stop);
+  live.start(() => `graded ${results.grades.length} of ${found.length}`);
+  try {
+    await gradeAll(found, { ...options, folder }, root, (at, one) => results.add(at, one));
+  } finally {
+    live.stop();
+    Deno.removeSignalListener("SIGINT", stop);
+  }
+  results.grades.forEach((one) => console.log(line(one)));
+  leftOutLines(leftOut).forEach((text) => console.log(text));
   const seconds = duration((performance.now() - start) / 1000);
-  console.log(`${grades.length} submissions graded in ${seconds}`);
-  for (const file of writtenFiles(options)) console.log(`  ${file}`);
-  return 0;
+  console.log(`${found.length} submissions graded in ${seconds}`);
+  for (const file of results.files) console.log(`  ${file}`);
+  return results.grades.some(({ problem }) => problem?.startsWith(NOT_ITS_FAULT)) ? 1 : 0;
+}
+
+/** Lines on the terminal; the rest stands on the teacher's page. */
+const MOST_LEFT_OUT = 30;
+
+function leftOutLines(leftOut: LeftOut[]): string[] {
+  const lines = leftOut.slice(0, MOST_LEFT_OUT).map(({ file, why }) =>
+    `! ${oneLine(file, 150)}: ${why}, left out`
+  );
+  const more = leftOut.length - lines.length;
+  return more > 0 ? [...lines, `! and ${more} more, named on the teacher's page`] : lines;
 }
 
 /** Grades submissions, several at a time; the result has their order. */
@@ -82,13 +86,14 @@ export async function gradeAll(
   submissions: Submission[],
   options: GradeOptions,
   root = ROOT,
-  onDone: () => void = () => {},
+  onDone: (at: number, grade: Grade) => void = () => {},
 ): Promise<Grade[]> {
   const masters = listChapters(join(root, "notebooks")).map((file) =>
     readMaster(file, basename(file, ".ipynb"), readNotebook(file))
   ).filter(({ exercises }) => exercises.length > 0);
-  const assigned = options.chapters?.map((file) => basename(file, ".ipynb")) ??
-    commonest(submissions, masters);
+  const assigned = options.chapters
+    ? options.chapters.map((file) => withExercises(file, masters))
+    : commonest(submissions, masters);
   const limits: Limits = { ...LIMITS };
   if (options.cpuSeconds) {
     limits.cpuSeconds = options.cpuSeconds;
@@ -99,16 +104,26 @@ export async function gradeAll(
   let next = 0;
   const worker = async () => {
     const analyst = new Analyst(root);
-    while (next < submissions.length) {
-      const at = next++;
-      grades[at] = await gradeOne(submissions[at], { masters, assigned, limits, root, analyst });
-      onDone();
+    try {
+      while (next < submissions.length) {
+        const at = next++;
+        grades[at] = await gradeOne(submissions[at], { masters, assigned, limits, root, analyst });
+        onDone(at, grades[at]);
+      }
+    } finally {
+      analyst.close();
     }
-    analyst.close();
   };
   const jobs = Math.min(submissions.length, options.jobs ?? navigator.hardwareConcurrency);
   await Promise.all(Array.from({ length: jobs }, worker));
   return grades;
+}
+
+/** @throws UsageError for a chapter that has nothing to grade */
+function withExercises(file: string, masters: Master[]): string {
+  const name = basename(file, ".ipynb");
+  if (masters.some((one) => one.name === name)) return name;
+  throw new UsageError(`chapter ${name} has no exercises`);
 }
 
 interface Setting {
@@ -131,14 +146,22 @@ async function gradeOne(submission: Submission, setting: Setting): Promise<Grade
     const exercises = await judge(master.exercises, plan, options);
     return { ...summed(submission, master, exercises), notes: tampering(master, learner) };
   } catch (error) {
-    if (error instanceof SandboxError) throw error;
-    const problem = error instanceof SubmissionError
-      ? error.message
-      : `it could not be graded: ${error instanceof Error ? error.message : error}`;
     const master = masters.find(({ name }) => name === fallback)!;
-    return { ...summed(submission, master, notGraded(master)), notes: [], problem };
+    return { ...summed(submission, master, notGraded(master)), notes: [], problem: inWords(error) };
   }
 }
+
+/** Whatever happens with one submission, the others are graded. */
+function inWords(error: unknown): string {
+  if (error instanceof SubmissionError) return error.message;
+  const message = error instanceof Error ? error.message : String(error);
+  return error instanceof SandboxError
+    ? `${NOT_ITS_FAULT}: ${message}`
+    : `it could not be graded: ${message}`;
+}
+
+/** Begins what is said where this machine is to blame. */
+const NOT_ITS_FAULT = "it could not be graded, which is not its author's fault";
 
 function summed({ student, file }: Submission, { name }: Master, exercises: Result[]) {
   const sum = (field: "points" | "max") => exercises.reduce((total, one) => total + one[field], 0);
@@ -197,102 +220,10 @@ function commonest(submissions: Submission[], masters: Master[]): string[] {
   return [most[0]];
 }
 
-/**
- * The notebooks in a folder: `<learner>.ipynb`, `<learner>/<chapter>.ipynb`, or nbgrader's
- * `<learner>/<assignment>/<chapter>.ipynb`, also below `submitted/`.
- */
-export function findSubmissions(folder: string): { found: Submission[]; ignored: string[] } {
-  const ignored: string[] = [];
-  const found: Submission[] = [];
-  let info: Deno.FileInfo | undefined;
-  try {
-    info = Deno.statSync(folder);
-  } catch { /* said below */ }
-  if (!info?.isDirectory) throw new UsageError(`no folder ${folder}`);
-  for (const path of walk(folder)) {
-    const file = relative(folder, path).replaceAll("\\", "/");
-    if (!file.endsWith(".ipynb")) {
-      ignored.push(file);
-      continue;
-    }
-    const parts = file.split("/");
-    if (parts[0] === "submitted" && parts.length > 2) parts.shift();
-    const stem = basename(file, ".ipynb");
-    const student = parts.length === 1 ? stem : parts[0];
-    const expected = parts.length > 1 && /^\d\d-[a-z]+$/.test(stem) ? stem : undefined;
-    found.push({ student, file, path, ...expected ? { expected } : {} });
-  }
-  found.sort((a, b) => a.file < b.file ? -1 : 1);
-  return { found, ignored: ignored.sort() };
-}
-
-function walk(folder: string): string[] {
-  return [...Deno.readDirSync(folder)].filter(({ name }) => !name.startsWith(".")).flatMap(
-    ({ name }) => {
-      const path = join(folder, name);
-      try {
-        return Deno.statSync(path).isDirectory ? walk(path) : [path];
-      } catch {
-        return []; // a link that leads nowhere
-      }
-    },
-  );
-}
-
-function write(grades: Grade[], { json, csv, feedback, summary }: GradeOptions): void {
-  if (json) writeWhole(resolve(json), JSON.stringify({ grades }, null, 2) + "\n");
-  if (csv) writeWhole(resolve(csv), csvText(grades));
-  const names = pageNames(grades);
-  if (feedback) {
-    grades.forEach((grade, i) =>
-      writeWhole(join(resolve(feedback), names[i]), feedbackPage(grade))
-    );
-  }
-  const page = summaryFile({ feedback, summary });
-  if (page) {
-    const to = feedback
-      ? relative(dirname(page), resolve(feedback)).replaceAll("\\", "/")
-      : undefined;
-    writeWhole(
-      page,
-      summaryPage(grades, to === undefined ? undefined : names.map((n) => `${to}/${n}`)),
-    );
-  }
-}
-
-function summaryFile(
-  { feedback, summary }: Pick<GradeOptions, "feedback" | "summary">,
-): string | undefined {
-  if (summary) return resolve(summary);
-  return feedback ? `${resolve(feedback)}-summary.html` : undefined;
-}
-
-function writtenFiles(options: GradeOptions): string[] {
-  const { json, csv, feedback } = options;
-  return [json, csv, feedback, summaryFile(options)].filter((file) => file !== undefined);
-}
-
-/** A file name for each learner's page; safe on every system, and no two the same. */
-function pageNames(grades: Grade[]): string[] {
-  const used = new Set<string>();
-  const count = (student: string) => grades.filter((one) => one.student === student).length;
-  return grades.map(({ student, chapter }) => {
-    const plain = (count(student) > 1 ? `${student}-${chapter}` : student)
-      .replace(/[^\p{L}\p{N}._ -]/gu, "_").replace(/^\.+/, "_").slice(0, 100);
-    let name = plain;
-    for (let i = 2; used.has(name.toLowerCase()); i++) name = `${plain}-${i}`;
-    used.add(name.toLowerCase());
-    return `${name}.html`;
-  });
-}
-
-function line({ student: name, chapter, points, max, exercises, notes, problem }: Grade): string {
-  // deno-lint-ignore no-control-regex
-  const student = name.replace(/[\0-\x1f\x7f-\x9f]/g, "?");
-  const each = exercises.map(({ exercise, points, max }) => `${exercise} ${points}/${max}`).join(
-    ", ",
-  );
-  const head = `${student.padEnd(20)} ${chapter}  ${points} of ${max}   ${problem ? "" : each}`;
+function line({ student, chapter, points, max, exercises, notes, problem }: Grade): string {
+  const each = exercises.map(({ exercise, points, max }) => `${exercise} ${points}/${max}`);
+  const name = oneLine(student, 60).padEnd(20);
+  const head = `${name} ${chapter}  ${points} of ${max}   ${problem ? "" : each.join(", ")}`;
   const rest = problem ? [problem] : notes;
-  return [head.trimEnd(), ...rest.map((text) => `    ! ${text}`)].join("\n");
+  return [head.trimEnd(), ...rest.map((text) => `    ! ${oneLine(text, 300)}`)].join("\n");
 }

@@ -1,4 +1,5 @@
 /** What the pages share: escaping, and a frame without any file beside it. */
+import { visible } from "./clean.ts";
 
 /** Text for HTML: nothing in it is markup. */
 export function escape(text: string): string {
@@ -9,8 +10,7 @@ export function escape(text: string): string {
     '"': "&quot;",
     "'": "&#39;",
   };
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\0-\x08\x0b\x0c\x0e-\x1f]/g, "�").replace(/[&<>"']/g, (c) => entities[c]);
+  return visible(text).replace(/[&<>"']/g, (c) => entities[c]);
 }
 
 const STYLE = `

@@ -219,7 +219,7 @@ function diagnosisOf({ ok, stopped, message = "" }: Verdict, own: string): strin
   return message.trim() || "It threw an error without a message.";
 }
 
-/** What was done to cells that are not the learner's to change, in words. */
+/** What was done to cells that a learner was not to change so, in words. */
 export function tampering(master: Master, learner: Notebook): string[] {
   const notes: string[] = [];
   const count = (id: string) =>
@@ -233,6 +233,13 @@ export function tampering(master: Master, learner: Notebook): string[] {
     const claimed = cell?.metadata.nbgrader?.points;
     if (claimed !== undefined && claimed !== points) {
       notes.push(`The check "${check}" says ${claimed} points; it is worth ${points}.`);
+    }
+    for (const id of solutions) {
+      const own = learner.cells.findLast((one) => gradeIdOf(one) === id);
+      if (!own) notes.push(`The solution cell "${id}" is missing.`);
+      else if (own.cell_type !== "code") {
+        notes.push(`The solution cell "${id}" is text, not code any more: nothing of it was run.`);
+      }
     }
     for (const id of [check, ...solutions]) {
       if (count(id) > 1) notes.push(`${count(id)} cells are called "${id}"; the last one counts.`);

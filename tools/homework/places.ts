@@ -42,12 +42,9 @@ export function placesOf(
   const checks = new Set(chapter.filter(({ kind }) => kind === "check").map(({ id }) => id));
   for (const [at, cell] of learner.cells.entries()) {
     const wanted = solutions.get(cell);
-    const isExtra = cell.cell_type === "code" && !original.has(gradeIdOf(cell)) ||
-      original.get(cell.id) !== cell.source;
+    const isExtra = cell.cell_type === "code" && original.get(cell.id) !== cell.source;
     if (wanted) places.push({ ...place(cell, read, wanted), at });
-    else if (cell.cell_type === "code" && isExtra && !checks.has(gradeIdOf(cell))) {
-      places.push({ ...place(cell, read), at });
-    }
+    else if (isExtra && !checks.has(gradeIdOf(cell))) places.push({ ...place(cell, read), at });
   }
   return places;
 }

@@ -12,6 +12,7 @@ import {
   writeWhole,
 } from "../notebook.ts";
 import { UsageError } from "../cli.ts";
+import { AGENTS, agentsText } from "./agents.ts";
 import { checksumOf } from "./checksum.ts";
 import { exercisesOf, gradeIdOf, stub, visibleCheck } from "./exercises.ts";
 import { fingerprint, MANIFEST, type Manifest, readManifest } from "./manifest.ts";
@@ -162,7 +163,16 @@ async function filesOf(wanted: Wanted, root: string): Promise<Map<string, Uint8A
   put("lib/mod.ts", moduleList(Deno.readTextFileSync(join(root, "lib/mod.ts")), isThere));
   put("deno.json", settings(root));
   put("README.md", readme(kind, assignedIn(wanted), files.map(nameOf)));
+  const assigned = listChapters(join(root, "notebooks")).filter((file) =>
+    assignedIn(wanted).includes(nameOf(file))
+  );
+  if (assigned.length) {
+    put(AGENTS, agentsText(assigned, "`deno task homework check` in this folder"));
+  }
   if (kind === "nbgrader") {
+    for (const file of files) {
+      put(`source/${nameOf(file)}/${AGENTS}`, agentsText([file], "the check's cell"));
+    }
     const config = "nbgrader_config.py";
     all.set(config, Deno.readFileSync(join(root, "tools/homework", config)));
   }
@@ -221,6 +231,7 @@ const PROGRAMS = [
   "tools/export.ts",
   "tools/run.ts",
   "tools/install-kernel.ts",
+  "tools/jupyter/front.ts", // which it copies into the kernel's folder
 ];
 
 /** What every folder gets, apart from chapters and their modules. */
@@ -314,6 +325,8 @@ npx -y deno@2.9.6 task homework check      # how your exercises stand; save the 
 
 Open a notebook in \`notebooks/\`, with the kernel *Deno*. Write your code where it says so; the cells that check it are locked. When
 an exercise passes here, further cases that you do not see may still fail when it is graded. Hand in the \`.ipynb\` file.
+
+Assistants that write code read \`AGENTS.md\`: it asks them to explain and to ask back, and to leave the exercises to you.
 
 What a chapter's last cell exports to \`lib/\` is what the next chapter imports: your own code, as far as you have written it.
 `;

@@ -1,9 +1,11 @@
 /** The teacher's page: how the points are distributed, which exercise was hardest, which diagnosis commonest. */
+import { oneLine } from "./clean.ts";
+import type { LeftOut } from "./folder.ts";
 import type { Grade } from "./grade.ts";
 import { escape, page } from "./html.ts";
 
 /** The page; `links` are the learners' pages, in the order of the grades. */
-export function summaryPage(grades: Grade[], links?: string[]): string {
+export function summaryPage(grades: Grade[], leftOut: LeftOut[], links?: string[]): string {
   const chapters = [...new Set(grades.map(({ chapter }) => chapter))].sort();
   const body = [
     "<h1>Homework</h1>",
@@ -12,6 +14,12 @@ export function summaryPage(grades: Grade[], links?: string[]): string {
     ),
     "<h2>Everyone</h2>",
     everyone(grades, links),
+    ...leftOut.length
+      ? [
+        "<h2>Left out</h2>",
+        table(["file", "because"], leftOut.map(({ file, why }) => [oneLine(file, 300), why])),
+      ]
+      : [],
   ];
   return page("Homework: summary", body.join("\n"));
 }
@@ -68,7 +76,7 @@ function exerciseRows(grades: Grade[]) {
 
 /** What learners were told, most often first; for hidden cases what the case says. */
 function commonest(grades: Grade[]): { times: number; exercise: string; text: string }[] {
-  const failed = grades.flatMap((one) => one.exercises).filter(({ status }) => status === "failed");
+  const failed = grades.flatMap((one) => one.exercises).filter(({ diagnosis }) => diagnosis);
   const groups = Map.groupBy(
     failed,
     ({ exercise, diagnosis, hidden }) =>

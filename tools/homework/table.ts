@@ -1,4 +1,5 @@
 /** Grades as comma-separated values, for a spreadsheet. */
+import { oneLine } from "./clean.ts";
 import type { Grade } from "./grade.ts";
 
 /** One line for each submission: learner, chapter, points for each exercise, sum, remarks. */
@@ -16,9 +17,13 @@ export function csvText(grades: Grade[]): string {
   return [head, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
 
-/** A field in quotes where it must be; text that a spreadsheet would take for a formula gets an apostrophe. */
+/** What spreadsheets take for a formula, also after what they trim; the wide forms count in East Asian ones. */
+const FORMULA = /^[\s\p{Z}\p{Cf}\ufffd']*[=+\-@|＝＋－＠]/u;
+
+/** A field in quotes where it must be, for commas as for semicolons; text that looks like a formula gets an apostrophe. */
 function field(value: string | number): string {
   if (typeof value === "number") return String(value);
-  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const line = oneLine(value);
+  const safe = FORMULA.test(line) ? `'${line}` : line;
+  return /[",;]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

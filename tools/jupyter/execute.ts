@@ -76,6 +76,7 @@ async function runCells(
       if (problem && !mayFail(cell)) return problem;
       done.push(cell);
     }
+    return await lateProblem(kernel, done);
   } finally {
     await kernel.shutdown();
     for (const cell of cells) cell.outputs = portable(cell.outputs ?? []);
@@ -111,6 +112,20 @@ async function send(
   try {
     const reply = await kernel.execute(cell.source, { timeoutSeconds, signal, onMessage });
     return reply.ok ? undefined : await runtimeProblem(kernel, cell, earlier, reply);
+  } catch (error) {
+    return kernelProblem(cell, error);
+  }
+}
+
+/** An error that came after the last cell's end, out of what the cells left for later. */
+async function lateProblem(kernel: Kernel, done: Cell[]): Promise<CellProblem | undefined> {
+  const cell = done.at(-1)!;
+  try {
+    const reply = await kernel.settle();
+    if (!reply) return undefined;
+    const problem = await runtimeProblem(kernel, cell, done.slice(0, -1), reply);
+    cell.outputs!.push({ output_type: "error", ...errorOutput(problem) });
+    return problem;
   } catch (error) {
     return kernelProblem(cell, error);
   }

@@ -1,9 +1,10 @@
 /** Why a cell failed, told as a person needs it: which cell, which line of it, and the real error. */
-import { join } from "node:path";
 import { SourceMap } from "node:module";
 import type { Cell } from "../notebook.ts";
-import { parseModule, type Statement, syntaxErrors, visit } from "../syntax.ts";
+import { parseModule, type Statement, syntaxErrors } from "../syntax.ts";
 import type { CellReply, Kernel } from "./kernel.ts";
+import { whyRefused } from "./refusal.ts";
+import { transpile } from "./transpile.ts";
 
 /** What stopped a notebook. */
 export interface CellProblem {
@@ -34,7 +35,7 @@ export async function runtimeProblem(
   earlier: Cell[],
   reply: CellReply,
 ): Promise<CellProblem> {
-  if (reply.isSilent) return await importProblem(kernel, cell);
+  if (reply.isSilent) return await refusal(kernel, cell);
   const { ename, evalue, traceback } = reply.error!;
   const frames = await new Tracer(cell, earlier).frames(traceback);
   const here = frames.find((frame) => frame.cell === cell);
@@ -51,28 +52,10 @@ function at(
   return { cell: cell.id, line, source, trace: [], ...rest };
 }
 
-/** An import that cannot be resolved fails without a message: import each on its own and hear what it says. */
-async function importProblem(kernel: Kernel, cell: Cell): Promise<CellProblem> {
-  const imports = importsOf(cell.source);
-  const attempt = `(async (names) => {
-    for (const name of names) {
-      try { await import(name); } catch (error) { return { name, message: String(error?.message ?? error) }; }
-    }
-    return null;
-  })(${JSON.stringify(imports.map(({ name }) => name))})`;
-  const failed = await kernel.evaluate(attempt) as { name: string; message: string } | null;
-  const line = imports.find(({ name }) => name === failed?.name)?.line;
-  const message = failed?.message ?? "the kernel refused the cell and did not say why";
-  return at(cell, line, { name: failed ? "ImportError" : "Error", message });
-}
-
-function importsOf(source: string): { name: string; line: number }[] {
-  const found: { name: string; line: number }[] = [];
-  visit(parseModule(source).program, (node) => {
-    if (!/^(Import|Export)/.test(node.type) || typeof node.source?.value !== "string") return;
-    found.push({ name: node.source.value, line: node.loc.start.line });
-  });
-  return found;
+/** The kernel said nothing: find out why. */
+async function refusal(kernel: Kernel, cell: Cell): Promise<CellProblem> {
+  const { line, ...rest } = await whyRefused(cell.source, (code) => kernel.evaluate(code));
+  return at(cell, line, rest);
 }
 
 /** One step of a stack trace. */
@@ -142,7 +125,7 @@ type LineMap = (line: number, column: number) => number | undefined;
 /** From a line of the cell as the kernel runs it (transpiled: no types, no blank lines) to the source. */
 async function mapLines(source: string): Promise<LineMap> {
   const emitted = await transpile(withoutLostComments(source));
-  if (!emitted) return () => undefined;
+  if (emitted.complaint !== undefined) return () => undefined;
   const lines = emitted.code.split("\n");
   const map = new SourceMap(emitted.map);
   return (line, column) => {
@@ -173,35 +156,4 @@ function withoutLostComments(source: string): string {
 function isExportedValue(statement: Statement): boolean {
   if (statement.type === "ExportDefaultDeclaration") return true;
   return statement.type === "ExportNamedDeclaration" && statement.exportKind === "value";
-}
-
-// deno-lint-ignore no-explicit-any -- a source map's fields are SourceMap's business
-async function transpile(source: string): Promise<{ code: string; map: any } | undefined> {
-  const folder = await Deno.makeTempDir({ prefix: "nano-llm-cell-" });
-  try {
-    const config = { compilerOptions: { verbatimModuleSyntax: true } };
-    await Deno.writeTextFile(join(folder, "deno.json"), JSON.stringify(config));
-    await Deno.writeTextFile(join(folder, "cell.ts"), source);
-    const args = [
-      "transpile",
-      "--quiet",
-      "--source-map",
-      "separate",
-      "--output",
-      "cell.js",
-      "cell.ts",
-    ];
-    const { success } = await new Deno.Command(Deno.execPath(), {
-      args,
-      cwd: folder,
-      stderr: "null",
-    }).output();
-    if (!success) return undefined;
-    const [code, map] = await Promise.all(
-      ["cell.js", "cell.js.map"].map((name) => Deno.readTextFile(join(folder, name))),
-    );
-    return { code, map: JSON.parse(map) };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }

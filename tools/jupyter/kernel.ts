@@ -5,16 +5,24 @@
  * "idle". Waiting for silence would lose some on a busy machine. Instead each cell is followed by a tiny request that
  * puts a mark into that same queue: when the mark comes out, everything before it has come out.
  */
+import { executeContent, LOST, LOST_WORDS, MARK, markCode, markOf, watchCode } from "./inside.ts";
 import { type Content, type Message, MessageCoder } from "./messages.ts";
 import { delay, KernelError, type KernelOptions, KernelProcess } from "./process.ts";
 import { ZmtpSocket } from "./zmtp.ts";
 
 export { KernelError, type KernelOptions } from "./process.ts";
 
-/** How a cell ended; `error` is there if it threw or did not even start. */
+/** An error as the kernel tells it. */
+export interface KernelFailure {
+  ename: string;
+  evalue: string;
+  traceback: string[];
+}
+
+/** How a cell ended; `error` is there if it threw, did not even start, or left an error that nobody awaits. */
 export interface CellReply {
   ok: boolean;
-  error?: { ename: string; evalue: string; traceback: string[] };
+  error?: KernelFailure;
   /** the kernel said nothing more than that it failed: syntax, or an import that it cannot resolve */
   isSilent?: boolean;
 }
@@ -31,7 +39,7 @@ export interface ExecuteOptions {
 
 const ATTEMPTS = 3;
 const START_SECONDS = 60;
-const MARK = "nano-llm-mark-";
+const SETTLE_MS = 200;
 
 type Sockets = Record<"shell" | "control" | "iopub", ZmtpSocket>;
 
@@ -40,6 +48,7 @@ export class Kernel {
   #listener: (message: Message) => void = () => {};
   readonly #replies = new Map<string, (content: Content) => void>();
   readonly #marks = new Map<string, (content: Content) => void>();
+  #lost: KernelFailure[] = [];
   readonly #process: KernelProcess;
   readonly #coder: MessageCoder;
   readonly #sockets: Sockets;
@@ -82,6 +91,7 @@ export class Kernel {
     const coder = await MessageCoder.create(process.key);
     const kernel = new Kernel(process, coder, { shell, control, iopub });
     await kernel.#waitUntilHeard();
+    await process.forgetFile();
     return kernel;
   }
 
@@ -89,7 +99,7 @@ export class Kernel {
   async #waitUntilHeard(): Promise<void> {
     let heard = false;
     while (!heard) {
-      const mark = this.evaluate(`(${watchParent})(globalThis.Deno.ppid, ${Deno.pid})`);
+      const mark = this.evaluate(watchCode(Deno.pid));
       heard = await Promise.race([mark.then(() => true), delay(100).then(() => false)]);
     }
   }
@@ -116,9 +126,24 @@ export class Kernel {
   async #run(code: string): Promise<CellReply> {
     const reply = await this.#request("shell", "execute_request", executeContent(code, false));
     await this.evaluate("null");
-    if (reply.status === "ok") return { ok: true };
+    if (reply.status === "ok") return this.#lostReply() ?? { ok: true };
     const { ename = "Error", evalue = "", traceback = [] } = reply;
     return { ok: false, error: { ename, evalue, traceback }, isSilent: traceback.length === 0 };
+  }
+
+  /** The first error that no cell threw, since we last asked. */
+  #lostReply(): CellReply | undefined {
+    const [lost] = this.#lost.splice(0);
+    return lost &&
+      { ok: false, error: { ...lost, evalue: `${lost.evalue} ${LOST_WORDS}` } };
+  }
+
+  /** Gives what the cells left for later, such as timers, a moment; the reply of the last one if an error came of it. */
+  async settle(): Promise<CellReply | undefined> {
+    await this.evaluate(
+      `new globalThis.Promise((r) => globalThis.setTimeout(() => r(null), ${SETTLE_MS}))`,
+    );
+    return this.#lostReply();
   }
 
   /**
@@ -129,10 +154,7 @@ export class Kernel {
   async evaluate(expression: string): Promise<unknown> {
     const id = MARK + crypto.randomUUID();
     const mark = new Promise<Content>((resolve) => this.#marks.set(id, resolve));
-    // A timer of 0 ms lets pending promises of the cell go first.
-    const code = `await new globalThis.Promise((r) => globalThis.setTimeout(r));
-      await globalThis.Deno.jupyter.broadcast("update_display_data", {
-        data: { "application/json": await (${expression}) }, metadata: {}, transient: { display_id: "${id}" } });`;
+    const code = markCode(id, expression);
     const reply = await this.#request("shell", "execute_request", executeContent(code, true));
     if (reply.status !== "ok") {
       this.#marks.delete(id);
@@ -162,11 +184,11 @@ export class Kernel {
   }
 
   #hearOutput(message: Message): void {
-    const mark = message.content.transient?.display_id;
-    const resolve = this.#marks.get(mark);
+    const mark = markOf(message.content);
+    if (mark === undefined) return this.#listener(message);
+    if (mark === LOST) this.#lost.push(message.content.data["application/json"]);
+    this.#marks.get(mark)?.(message.content);
     this.#marks.delete(mark);
-    if (resolve) resolve(message.content);
-    else if (!String(mark).startsWith(MARK)) this.#listener(message);
   }
 
   /** Ends the kernel: asks first, then insists. */
@@ -181,22 +203,4 @@ export class Kernel {
     for (const socket of Object.values(this.#sockets)) socket.close();
     await this.#process.kill();
   }
-}
-
-/** Runs in the kernel: ends it when the program that started it is gone. */
-const watchParent = `(parent, expected) => {
-  const orphaned = () => globalThis.Deno.ppid !== parent && globalThis.Deno.exit(1);
-  if (parent === expected) globalThis.Deno.unrefTimer(globalThis.setInterval(orphaned, 2000));
-  return null;
-}`;
-
-function executeContent(code: string, silent: boolean): Content {
-  return {
-    code,
-    silent,
-    store_history: !silent,
-    user_expressions: {},
-    allow_stdin: false,
-    stop_on_error: true,
-  };
 }

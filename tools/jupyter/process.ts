@@ -13,6 +13,8 @@ export interface KernelOptions {
   cwd: string;
   /** added to this process's environment */
   env?: Record<string, string>;
+  /** what its messages are to be signed with; a new key unless told */
+  key?: string;
   /** hears each line that the kernel process prints to its own terminal, such as downloads */
   onLog?: (line: string) => void;
 }
@@ -54,7 +56,7 @@ export class KernelProcess {
   static async spawn(options: KernelOptions): Promise<KernelProcess> {
     const folder = await Deno.makeTempDir({ prefix: "nano-llm-kernel-" });
     const file = join(folder, "connection.json");
-    const connection = { key: crypto.randomUUID(), ports: freePorts() };
+    const connection = { key: options.key ?? crypto.randomUUID(), ports: freePorts() };
     await Deno.writeTextFile(file, connectionJson(connection), { mode: 0o600 });
     const command = new Deno.Command(Deno.execPath(), {
       args: ["jupyter", "--kernel", "--conn", file],
@@ -122,12 +124,22 @@ export class KernelProcess {
     return `the kernel ${how}` + (last ? `; it last printed:\n${last}` : "");
   }
 
+  /** Removes the connection file: the kernel has read it. */
+  async forgetFile(): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
+  }
+
+  /** Passes the Stop button on: a signal where there are signals. */
+  interrupt(): void {
+    if (!this.#isOver && Deno.build.os !== "windows") this.#child.kill("SIGINT");
+  }
+
   /** Ends the process if it still runs, and removes its connection file. */
   async kill(): Promise<void> {
     if (!this.#isOver) this.#child.kill("SIGKILL");
     await this.exited;
     await this.#logged;
-    await Deno.remove(this.#folder, { recursive: true }).catch(() => {});
+    await this.forgetFile();
   }
 
   async #read(stream: ReadableStream<Uint8Array>, onLog?: (line: string) => void): Promise<void> {

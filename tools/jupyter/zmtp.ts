@@ -1,5 +1,5 @@
 /**
- * Just enough ZeroMQ to talk to a Jupyter kernel: one TCP connection that sends and receives multipart messages.
+ * Just enough ZeroMQ to talk to a Jupyter kernel, or to be one: a TCP connection that sends and receives multipart messages.
  * Protocol: ZMTP 3.0 with the NULL mechanism, https://rfc.zeromq.org/spec/23/
  */
 
@@ -7,14 +7,18 @@ const MORE = 1;
 const LONG = 2;
 const COMMAND = 4;
 
-/** Which side of a ZeroMQ pattern we play: DEALER asks a kernel's shell or control, SUB listens to its iopub. */
-export type SocketType = "DEALER" | "SUB";
+/**
+ * Which side of a ZeroMQ pattern we play. As a client: DEALER asks a kernel's shell or control, SUB listens to its iopub.
+ * As a kernel: ROUTER answers, PUB shows, REP echoes the heartbeat.
+ */
+export type SocketType = "DEALER" | "SUB" | "ROUTER" | "PUB" | "REP";
 
 /** A ZeroMQ connection to one peer. */
 export class ZmtpSocket {
   readonly #connection: Deno.TcpConn;
   readonly #reader: ByteReader;
   #sending: Promise<void> = Promise.resolve();
+  #peer = "";
 
   private constructor(connection: Deno.TcpConn) {
     connection.setNoDelay(true);
@@ -25,12 +29,30 @@ export class ZmtpSocket {
   /**
    * Connects to a port of this machine and shakes hands; a SUB socket subscribes to everything.
    *
+   * @param identity what a ROUTER calls us by; a kernel asks for input on the stdin socket of the identity that ran the cell
    * @throws Error if nobody listens there, or who does speaks no ZMTP 3
    */
-  static async connect(port: number, type: SocketType): Promise<ZmtpSocket> {
-    const socket = new ZmtpSocket(await Deno.connect({ hostname: "127.0.0.1", port }));
+  static async connect(port: number, type: SocketType, identity = ""): Promise<ZmtpSocket> {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    const socket = await ZmtpSocket.greet(connection, type, identity);
+    const subscribeToAll = new Uint8Array([1]);
+    if (type === "SUB") await socket.send([subscribeToAll]);
+    return socket;
+  }
+
+  /**
+   * Shakes hands over a connection; closes it if that fails.
+   *
+   * @throws Error if the other side speaks no ZMTP 3
+   */
+  static async greet(
+    connection: Deno.TcpConn,
+    type: SocketType,
+    identity = "",
+  ): Promise<ZmtpSocket> {
+    const socket = new ZmtpSocket(connection);
     try {
-      await socket.#shakeHands(type);
+      await socket.#shakeHands(type, identity);
     } catch (error) {
       socket.close();
       throw error;
@@ -38,14 +60,18 @@ export class ZmtpSocket {
     return socket;
   }
 
-  async #shakeHands(type: SocketType): Promise<void> {
+  async #shakeHands(type: SocketType, identity: string): Promise<void> {
     await writeAll(this.#connection, greeting());
     const theirs = await this.#reader.take(64);
     if (theirs[0] !== 0xff || theirs[10] < 3) throw new Error("the peer does not speak ZMTP 3");
-    await writeAll(this.#connection, encodeFrame(readyCommand(type), COMMAND));
-    await this.#receiveFrame();
-    const subscribeToAll = new Uint8Array([1]);
-    if (type === "SUB") await this.send([subscribeToAll]);
+    const properties = { "Socket-Type": type, ...(identity && { Identity: identity }) };
+    await writeAll(this.#connection, encodeFrame(readyCommand(properties), COMMAND));
+    this.#peer = readProperties((await this.#receiveFrame()).body).Identity ?? "";
+  }
+
+  /** The identity that the other side gave itself; empty if it gave none. */
+  get peer(): string {
+    return this.#peer;
   }
 
   /** Sends one multipart message; messages leave in the order of the calls. */
@@ -139,16 +165,33 @@ function greeting(): Uint8Array {
   return bytes;
 }
 
-function readyCommand(type: SocketType): Uint8Array {
-  const encoder = new TextEncoder();
-  const value = encoder.encode(type);
-  const short = (text: string) => concat([new Uint8Array([text.length]), encoder.encode(text)]);
-  return concat([
-    short("READY"),
-    short("Socket-Type"),
-    new Uint8Array([0, 0, 0, value.length]),
-    value,
+/** A length of one byte, then the text: how ZMTP writes names. */
+function short(text: string): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  return concat([new Uint8Array([bytes.length]), bytes]);
+}
+
+function readyCommand(properties: Record<string, string>): Uint8Array {
+  const entries = Object.entries(properties).flatMap(([name, value]) => [
+    short(name),
+    new Uint8Array(3), // a value's length has four bytes; ours fit into the last
+    short(value),
   ]);
+  return concat([short("READY"), ...entries]);
+}
+
+/** The properties of a READY command; bytes stand for themselves, since an identity need not be text. */
+function readProperties(command: Uint8Array): Record<string, string> {
+  const found: Record<string, string> = {};
+  const view = new DataView(command.buffer, command.byteOffset, command.length);
+  const text = (from: number, to: number) => String.fromCharCode(...command.subarray(from, to));
+  for (let at = 1 + command[0]; at < command.length;) {
+    const value = at + 1 + command[at] + 4;
+    const end = value + view.getUint32(value - 4);
+    found[text(at + 1, value - 4)] = text(value, end);
+    at = end;
+  }
+  return found;
 }
 
 /** All of `parts`, one after the other. */

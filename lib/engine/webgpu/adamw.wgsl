@@ -18,9 +18,9 @@ struct Settings { // new in each step, unlike uniforms
 // A weight and its two moments after the step.
 fn advance(before: vec3f, gradient: f32, weightDecay: f32) -> vec3f {
   var g = gradient;
-  // min() may drop a NaN; a norm that is one must reach the weights, where training looks for it.
+  // A norm that is NaN must reach the weights, where training looks for it; some compilers make a min() of the comparison alone.
   //CLIP let factor = settings.clipNorm / (settings.norm + 1e-6);
-  //CLIP g *= select(factor, 1.0, factor > 1.0);
+  //CLIP g *= select(1.0, factor, factor < 1.0 || isNaN(settings.norm));
   let m = mix(g, before.y, settings.beta1);
   let v = mix(g * g, before.z, settings.beta2);
   let step = m / settings.correction1 / (sqrt(v / settings.correction2) + settings.epsilon);

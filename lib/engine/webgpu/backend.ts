@@ -4,7 +4,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
-import { storageFormat } from "../storage.ts";
+import { noHalves, storageFormat } from "../storage.ts";
 import { type Adapter, forgetAdapter, openDevice, requestAdapter } from "./device.ts";
 import { inHalves } from "./half.ts";
 import { registerWebgpuKernels } from "./kernels.ts";
@@ -66,6 +66,9 @@ export class GpuBackend extends WebGPUBackend {
   /** How many shaders were run since the backend was made, tfjs's included. */
   dispatches = 0;
 
+  /** Whether it can keep tensors in 16 bits. */
+  readonly hasHalves: boolean;
+
   /** @param isReal false for software adapters, which want shaders without barriers */
   constructor(
     device: GPUDevice,
@@ -76,6 +79,7 @@ export class GpuBackend extends WebGPUBackend {
     // deno-lint-ignore no-explicit-any
     super(device as any, info as any);
     this.#gpu = device;
+    this.hasHalves = device.features.has("shader-f16");
     this.#shaders = shaders;
     this.#pool = new BufferPool(device);
     this.bufferManager = this.#pool as unknown as typeof this.bufferManager;
@@ -104,10 +108,16 @@ export class GpuBackend extends WebGPUBackend {
     return this.makeTensorInfo(shape, dtype);
   }
 
-  /** A tensor like `output`'s, for numbers that are kept for the way back: in 16 bits where `storageFormat()` says so. */
+  /**
+   * A tensor like `output`'s, for numbers that are kept for the way back: in 16 bits where `storageFormat()` says so.
+   *
+   * @throws Error if the format is "f16" and the device cannot compute with it
+   */
   activation(shape: number[]): tf.TensorInfo {
+    const format = storageFormat();
+    if (format === "f16" && !this.hasHalves) throw new Error(noHalves("this device"));
     const tensor = this.output(shape);
-    const isHalf = storageFormat() === "f16" && tf.util.sizeFromShape(shape) > 0;
+    const isHalf = format === "f16" && tf.util.sizeFromShape(shape) > 0;
     if (isHalf) this.#halves.add(tensor.dataId);
     return tensor;
   }

@@ -12,7 +12,7 @@ fn each(i: u32) {
   let value = x[i];
   // tanh overflows to NaN on some drivers far from 0, where it is ±1 anyway; a NaN in x must stay one.
   let inner = ROOT * (value + CUBIC * value * value * value);
-  let t = select(tanh(clamp(inner, -12.0, 12.0)), inner, inner != inner);
+  let t = select(tanh(clamp(inner, -12.0, 12.0)), inner, isNaN(inner));
   //VALUE result[i] = 0.5 * value * (1.0 + t);
   //GRAD let slope = 0.5 * (1.0 + t) + 0.5 * value * (1.0 - t * t) * ROOT * (1.0 + 3.0 * CUBIC * value * value);
   //GRAD result[i] = dy[i] * slope;

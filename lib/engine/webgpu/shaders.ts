@@ -57,6 +57,7 @@ export function sourceOf(
 ): string {
   const text = texts[name];
   const head = Object.entries(constants).map(([key, value]) => `const ${key} = ${value}u;`);
+  if (text.includes("isNaN(")) head.push(IS_NAN);
   const chosen = text.replace(
     /^( *)\/\/([A-Z]+) (.*)$/gm,
     (_, indent, option, line) => options.includes(option) ? indent + line : "",
@@ -66,6 +67,12 @@ export function sourceOf(
   const shared = entry ? texts[entry === "each" ? "elementwise" : "rows"] : "";
   return `${head.join(" ")} ${body}${shared}`;
 }
+
+/**
+ * Whether a number is none, by its bits: compilers that take numbers for finite make `x != x` false. Written in front of the shaders
+ * that ask.
+ */
+const IS_NAN = "fn isNaN(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }";
 
 /** A text with each line repeated that has the mark in it, and is no comment. */
 function repeatLines(text: string, mark: string, times: number): string {

@@ -1,6 +1,7 @@
 /** Makes llm.c (https://github.com/karpathy/llm.c) ready to train the bench's model: compiles it, and writes its checkpoint. */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ask } from "tools/programs.ts";
 import type { PeerJob } from "../protocol.ts";
 import type { Command } from "../race.ts";
 import { readWeights } from "./serve.ts";
@@ -27,8 +28,8 @@ export async function llmcCommand(job: PeerJob, threads?: number): Promise<Comma
   const folder = dirname(job.weights), program = join(folder, "llmc");
   const text = await Deno.readTextFile(join(source, "train_gpt2.c"));
   const args = [...FLAGS, `-I${source}`, DRIVER, "-o", program, "-lm"];
-  const { success, stderr } = await new Deno.Command("cc", { args }).output();
-  if (!success) throw new Error(`cc: ${new TextDecoder().decode(stderr).split("\n")[0]}`);
+  const { ok, stderr, problem } = await ask("cc", args);
+  if (!ok) throw new Error(`cc: ${stderr.split("\n")[0] || problem}`);
   const checkpoint = join(folder, "llmc.bin");
   await writeCheckpoint(checkpoint, job, text.includes("padded_vocab_size") ? 3 : 1);
   const { batches, steps, batchSize, model: { blockSize }, learningRate, betas, eps, weightDecay } =

@@ -1,5 +1,6 @@
 /** The programs of others that the bench `train` knows how to start. */
 import { fileURLToPath } from "node:url";
+import { findPython } from "tools/programs.ts";
 import type { PeerJob } from "../protocol.ts";
 import type { Command } from "../race.ts";
 import { llmcCommand } from "./llmc.ts";
@@ -11,7 +12,6 @@ export interface PeerProgram {
   command(job: PeerJob): Command | Promise<Command>;
 }
 
-const PYTHON = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
 const TORCH = `pip install torch, or set NANO_LLM_PYTHON to a python that has it`;
 const NANOGPT = "npm install @genai-fi/nanogpt in a folder of its own, set NANO_LLM_NANOGPT to it";
 const LLMC = "a C compiler, and NANO_LLM_LLMC set to a clone of karpathy/llm.c";
@@ -57,8 +57,9 @@ function path(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
-function python(job: PeerJob): Command {
-  return { program: PYTHON, args: [path("pytorch.py"), JSON.stringify(job)] };
+async function python(job: PeerJob): Promise<Command> {
+  const { program } = await findPython("torch");
+  return { program, args: [path("pytorch.py"), JSON.stringify(job)] };
 }
 
 /** Away from our own configuration, so that neither our lock file nor our packages ever hold a peer. */

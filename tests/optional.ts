@@ -1,0 +1,23 @@
+/** Tests of what not every machine has. */
+
+/**
+ * Registers a test for machines that have what it needs. Elsewhere it is skipped, and its name says why: `deno task test` counts the
+ * reasons, and `deno task test --no-skips` takes each for a failure.
+ *
+ * @param problem why it cannot run here; empty if it can
+ */
+export function testIf(
+  problem: string,
+  name: string,
+  fn: Deno.TestDefinition["fn"],
+  options: Partial<Deno.TestDefinition> = {},
+): void {
+  const full = problem ? `${name}: skipped, ${problem}` : name;
+  Deno.test({ ...options, name: full, ignore: problem !== "", fn });
+}
+
+/** For tests on the graphics card: its device and tfjs's engine outlive one test. */
+export const SHARED_DEVICE = { sanitizeOps: false, sanitizeResources: false };
+
+/** Why no program can be stopped, or ended at any moment, by a signal. */
+export const NO_SIGNALS = Deno.build.os === "windows" ? "Windows has no signals" : "";
