@@ -56,7 +56,7 @@ export async function checkOne(
   try {
     const learner = parseSubmission(text, basename(file));
     const notebook = parseNotebook(text, file);
-    for (const cell of notebook.cells) cell.source = cell.source.replaceAll("\r\n", "\n");
+    for (const cell of notebook.cells) cell.source = cell.source.replace(/\r\n?/g, "\n");
     const master = readOwnMaster(file, basename(file, ".ipynb"), notebook);
     const plan = planner(master, learner);
     const results = await judge(master.exercises, plan, { withHidden: false, root });
