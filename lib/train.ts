@@ -6,7 +6,7 @@
  *
  * @module train
  */
-// export: 14938c62, from notebooks/05-train.ipynb
+// export: 68e59e76, from notebooks/05-train.ipynb
 
 import { findFolder, placeOf, replaceFile, replaceFolder, writeDurably } from "lib/data/folder.ts";
 import * as tf from "@tensorflow/tfjs";
@@ -33,6 +33,7 @@ import type { Parameters } from "lib/engine/parameters.ts";
 import { GPT, type GPTConfig, loadWeights, parameterShapes } from "lib/transformer.ts";
 import { type CharacterTokenizer, loadTokenizer, type Tokenizer } from "lib/tokenizer.ts";
 import { makeRoom } from "lib/data/runs.ts";
+import { readText } from "lib/host/files.ts";
 import { replaceLostDevice } from "lib/engine/backend.ts";
 import { listenForStop } from "lib/notebook/stop.ts";
 
@@ -824,11 +825,11 @@ export function gptFromWeights(config: GPTConfig, weights: Record<string, Stored
   return model;
 }
 
-// cell: checkpoint-load 2bd36278
+// cell: checkpoint-load 5d133507
 /**
  * Loads a checkpoint.
  *
- * @param folder as given to `saveCheckpoint`
+ * @param folder as given to `saveCheckpoint`; or the address behind which it lies
  * @param options withOptimizer: also what is needed to train on (twice the weights' memory)
  * @throws Error if there is none, naming the folder
  * @throws CheckpointError, SafetensorsError or TokenizerFormatError if it is damaged, naming the file and what is wrong
@@ -861,11 +862,11 @@ function momentShapes({ parameters }: GPT): Record<string, number[]> {
   );
 }
 
-// cell: checkpoint-parts c2c445f2
+// cell: checkpoint-parts b663550a
 /** What `read` makes of a JSON file; what goes wrong becomes a CheckpointError that names the file. */
 async function readPart<T>(file: string, read: (json: unknown) => T): Promise<T> {
   try {
-    const json: unknown = JSON.parse(await Deno.readTextFile(file));
+    const json: unknown = JSON.parse(await readText(file));
     if (typeof json !== "object" || json === null) throw new RangeError("must hold an object");
     return read(json);
   } catch (error) {

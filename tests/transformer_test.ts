@@ -407,8 +407,9 @@ Deno.test("loadWeights takes the hub's own spelling and names what does not fit"
   });
   await assertTensor(model.forward(tinyIds()), tinyGpt2.logits);
 
-  const { "transformer.wte.weight": wte, ...rest } = tinyGpt2.weights;
+  const { "transformer.wte.weight": wte, "lm_head.weight": head, ...rest } = tinyGpt2.weights;
   const load = (tensors: Parameters<typeof loadWeights>[1]) => () => loadWeights(model, tensors);
+  load({ ...rest, "_orig_mod.lm_head.weight": head })(); // the other half of a tied pair
   assertThrows(load(rest), RangeError, "transformer.wte.weight is missing");
   assertThrows(load({ ...rest, wte: wte }), RangeError, "transformer.wte is unknown");
   assertThrows(

@@ -9,9 +9,10 @@ import { chapterFiles } from "./cli.ts";
 import { type Chapter, codeCells, readChapter } from "./export/chapter.ts";
 import { declarationsOf } from "./export/declarations.ts";
 import { type ImportedName, importsIn, specifierOf } from "./export/imports.ts";
-import { moduleText } from "./export/module.ts";
+import { moduleText, readModule } from "./export/module.ts";
 import { listChapters, type Notebook, NotebookError, readNotebook, ROOT } from "./notebook.ts";
 import { parseModule } from "./syntax.ts";
+import { taskCommand } from "./task.ts";
 
 /** What was found about the modules that a chapter imports, a sentence each. */
 export interface Findings {
@@ -54,14 +55,30 @@ export async function lookBack(file: string, root = ROOT): Promise<Findings> {
   return { missing: findings.missing.sort(), stale: findings.stale.sort() };
 }
 
-/** The chapter's file for each module; a chapter with a broken cell further down has one, too. */
+/** The chapter's file for each module. One that cannot be read is known by the module that it exported before. */
 function ownersOf(root: string): Map<string, string> {
-  const owners = listChapters(join(root, "notebooks")).map((file): [string, string] | undefined => {
-    const first = quietly(() => readNotebook(file).cells.find((one) => one.cell_type === "code"));
-    const module = /^\s*\/\/\|\s*default_exp\s+([\w-]+)/m.exec(first?.source ?? "")?.[1];
-    return module ? [module, file] : undefined;
+  const owners = listChapters(join(root, "notebooks")).flatMap((file): [string, string][] => {
+    const module = quietly(() => moduleNamed(readNotebook(file)));
+    return module ? [[module, file]] : [];
   });
-  return new Map(owners.filter((one) => one !== undefined));
+  const known = new Set(owners.map(([, file]) => file));
+  const before = modulesIn(root).filter(([, file]) => !known.has(file) && existsSync(file));
+  return new Map([...before, ...owners]);
+}
+
+function moduleNamed({ cells }: Notebook): string | undefined {
+  const first = cells.find((cell) => cell.cell_type === "code");
+  return /^\s*\/\/\|\s*default_exp\s+([\w-]+)/m.exec(first?.source ?? "")?.[1];
+}
+
+/** Exported modules in lib, each with the file of the chapter that it names. */
+function modulesIn(root: string): [string, string][] {
+  const lib = join(root, "lib");
+  const names = existsSync(lib) ? [...Deno.readDirSync(lib)] : [];
+  return names.filter(({ isFile, name }) => isFile && name.endsWith(".ts")).flatMap(({ name }) => {
+    const chapter = readModule(Deno.readTextFileSync(join(lib, name)))?.chapter;
+    return chapter ? [[name.slice(0, -3), join(root, "notebooks", `${chapter}.ipynb`)]] : [];
+  });
 }
 
 function quietly<T>(read: () => T): T | undefined {
@@ -112,9 +129,7 @@ function missingIn(
   root: string,
 ): string | undefined {
   const path = join(root, "lib", `${module}.ts`);
-  const chapter = basename(owner, ".ipynb");
-  const cure = `run the last cell of ${chapter} (or: deno task export ${chapter.slice(0, 2)}), ` +
-    "then restart this kernel";
+  const cure = `${howToExport(basename(owner, ".ipynb"))}, then restart this kernel`;
   if (!existsSync(path)) return `lib/${module}.ts is not there: ${cure}`;
   const text = Deno.readTextFileSync(path);
   const exported = new Set(
@@ -125,6 +140,10 @@ function missingIn(
   return lost.length ? `lib/${module}.ts has no ${lost.join(", ")}: ${cure}` : undefined;
 }
 
+function howToExport(chapter: string): string {
+  return `run the last cell of ${chapter} (or: ${taskCommand(`export ${chapter.slice(0, 2)}`)})`;
+}
+
 async function staleness(module: string, owner: string, root: string): Promise<string[]> {
   const path = `lib/${module}.ts`;
   const chapter = basename(owner, ".ipynb");
@@ -132,10 +151,8 @@ async function staleness(module: string, owner: string, root: string): Promise<s
     const text = await moduleText(readChapter(owner, readNotebook(owner)) as Chapter, root);
     if (text === Deno.readTextFileSync(join(root, path)).replaceAll("\r\n", "\n")) return [];
     return [
-      `${path} is not what ${chapter}.ipynb exports now: this chapter uses what stands in ${path}. To bring it up to date, ` +
-      `run the last cell of ${chapter} (or: deno task export ${
-        chapter.slice(0, 2)
-      }), then restart this kernel.`,
+      `${path} is not what ${chapter}.ipynb exports now: this chapter uses what stands in ${path}. ` +
+      `To bring it up to date, ${howToExport(chapter)}, then restart this kernel.`,
     ];
   } catch (error) {
     if (!(error instanceof NotebookError)) throw error;

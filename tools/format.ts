@@ -17,8 +17,9 @@ import {
   ROOT,
   writeWhole,
 } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = "usage: deno task fmt [--check]";
+const USAGE = `usage: ${taskCommand("fmt")} [--check]`;
 
 async function deno(...args: string[]): Promise<boolean> {
   const command = new Deno.Command(Deno.execPath(), {
@@ -66,7 +67,7 @@ export async function formatNotebooks(isCheck: boolean, folder = NOTEBOOKS): Pro
       const text = await formatted(file);
       if (text === readWhole(file)) continue;
       if (!isCheck) writeWhole(file, text);
-      else problems.push(`notebooks/${basename(file)} is not formatted: deno task fmt`);
+      else problems.push(`notebooks/${basename(file)} is not formatted: ${taskCommand("fmt")}`);
     } catch (error) {
       const sentence = sentenceOf(error);
       if (sentence === undefined) throw error;

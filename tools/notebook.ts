@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { formatNotebook, type Notebook } from "./nbformat.ts";
+import { taskCommand } from "./task.ts";
 
 export { formatNotebook };
 export type { Cell, GradeInfo, Notebook, Output } from "./nbformat.ts";
@@ -53,6 +54,7 @@ export function listChapters(folder = NOTEBOOKS): string[] {
 
 /** Paths of all notebooks in a folder, in order. */
 export function listNotebooks(folder = NOTEBOOKS): string[] {
+  if (!existsSync(folder)) return [];
   return [...Deno.readDirSync(folder)]
     .filter((entry) => entry.isFile && entry.name.endsWith(".ipynb"))
     .map((entry) => join(folder, entry.name)).sort();
@@ -96,7 +98,9 @@ export function findChapter(name: string, folder = NOTEBOOKS): string {
 export function readNotebook(file: string): Notebook {
   const text = readWhole(file);
   if (!text.startsWith("\uFEFF")) return parseNotebook(text, file);
-  const cure = isChapterName(file) ? '"deno task fmt" takes it away' : "save it without one";
+  const cure = isChapterName(file)
+    ? `"${taskCommand("fmt")}" takes it away`
+    : "save it without one";
   throw new NotebookError(file, `begins with a byte order mark, which Jupyter refuses: ${cure}`);
 }
 
@@ -106,11 +110,25 @@ export function readNotebook(file: string): Notebook {
  * @throws NotebookError if it is not UTF-8, as every notebook is: nothing in it is replaced in silence
  */
 export function readWhole(file: string): string {
-  const bytes = Deno.readFileSync(file);
+  const bytes = readBytes(file);
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw new NotebookError(file, "is not UTF-8, as a notebook must be: save it again as UTF-8");
+  }
+}
+
+/**
+ * The bytes of a file.
+ *
+ * @throws NotebookError if it cannot be read: it is not there, is a folder, or belongs to somebody else
+ */
+export function readBytes(file: string): Uint8Array {
+  try {
+    return Deno.readFileSync(file);
+  } catch (error) {
+    const why = (error as Error).message.replace(/ \(os error.*$/, "");
+    throw new NotebookError(file, `cannot be read: ${why}`);
   }
 }
 

@@ -18,12 +18,14 @@ import {
   NotebookError,
   NOTEBOOKS,
   parseNotebook,
+  readBytes,
   readNotebook,
   writeNotebook,
   writeWhole,
 } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = `usage: deno task text <chapter> [--from <file>]
+const USAGE = `usage: ${taskCommand("text")} <chapter> [--from <file>]
 
   chapter   03, attention, 03-attention or a path; with --from also a new one, as 07-finetune
   --from    take the text in a file back into the chapter
@@ -119,7 +121,7 @@ function gradeWords(cell: Cell): string {
 
 /** The text of a file, also in UTF-16, in which PowerShell writes what `>` redirects. */
 function readText(file: string): string {
-  const bytes = Deno.readFileSync(file);
+  const bytes = readBytes(file);
   const [a, b] = bytes;
   const encoding = a === 0xff && b === 0xfe
     ? "utf-16le"

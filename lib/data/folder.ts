@@ -3,6 +3,8 @@
  * machine that loses power, leaves the old ones or the new ones, and never half of either.
  */
 
+import { isAddress, isFile } from "lib/host/files.ts";
+
 /** What Node and Deno have, and a browser has not: it is looked for when it is needed. */
 interface Machine {
   getBuiltinModule(name: "node:path"): typeof import("node:path");
@@ -114,6 +116,7 @@ export async function replaceFolder(
 /**
  * Where the files of a folder are that `replaceFolder` replaces.
  *
+ * @param folder a path, a file URL, or an address
  * @param marker a name that is in every such folder
  * @returns the folder; or, if the program that replaced its files died over it, the one from before
  */
@@ -121,6 +124,10 @@ export async function findFolder(
   folder: string | URL,
   marker: string,
 ): Promise<string | undefined> {
+  if (isAddress(String(folder))) {
+    const place = String(folder).replace(/\/+$/, "");
+    return await isFile(`${place}/${marker}`) ? place : undefined;
+  }
   for (const place of [placeOf(folder), previousFolder(folder)]) {
     if ((await namesIn(place)).includes(marker)) return place;
   }

@@ -2,6 +2,7 @@
  * safetensors, the file format for weights: eight bytes of header length, a JSON header, the numbers.
  * https://github.com/huggingface/safetensors#format
  */
+import { isFolder, readBytes } from "lib/host/files.ts";
 import { whatElse } from "./text-file.ts";
 
 /** A tensor as it lies in memory: shape and numbers in row-major order. */
@@ -118,16 +119,15 @@ export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
 }
 
 /**
- * Reads a safetensors file.
+ * Reads a safetensors file, from a disk or an address.
  *
  * @throws SafetensorsError naming the file, the tensor where there is one, and what is wrong; also if the path is a folder, or
  *   cannot be read
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   try {
-    const { isFile, isDirectory } = await Deno.stat(path);
-    if (!isFile) throw new SafetensorsError(isDirectory ? "is a folder" : "is not a file");
-    const bytes = await Deno.readFile(path);
+    if (await isFolder(path)) throw new SafetensorsError("is a folder");
+    const bytes = await readBytes(path);
     const other = whatElse(bytes);
     if (other) throw new SafetensorsError(`is ${other}`);
     return decodeSafetensors(bytes);

@@ -1,5 +1,7 @@
 /** Reads files that should be text, and says what they are if they are none. */
 
+import { isAddress, readBytes } from "lib/host/files.ts";
+
 /** The longest string of JavaScript's in V8, in UTF-16 units: 2^29 - 24. */
 export const LONGEST_TEXT = 536_870_888;
 
@@ -7,12 +9,13 @@ export const LONGEST_TEXT = 536_870_888;
 const SAMPLE = 2 ** 16;
 
 /**
- * The text of a file: UTF-8, or UTF-16 with its mark.
+ * The text of a file, on a disk or behind an address: UTF-8, or UTF-16 with its mark.
  *
  * @throws Error saying what the file is instead (a git-LFS pointer, a web page, UTF-16 without a mark, other bytes) or that it is
  *   longer than a text can be; the message does not name the file
  */
 export async function readText(path: string): Promise<string> {
+  if (isAddress(path)) return decodeText(await readBytes(path), /\.html?$/i.test(path));
   const { open } = await import("node:fs/promises");
   const file = await open(path).catch((error) => {
     throw new Error(`cannot be read: ${error.message}`, { cause: error });

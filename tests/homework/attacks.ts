@@ -151,7 +151,7 @@ export const attacks: Attack[] = [
     name: "replaces Math",
     top: "globalThis.Math = { abs: () => 0 };",
     body: "return tf.zeros([queries, keys]);",
-    says: /read only|Cannot assign/,
+    says: WRONG_ANSWER,
   },
   { name: "patches Math.abs", body: patched("Math.abs = () => 0;"), says: WRONG_ANSWER },
   {

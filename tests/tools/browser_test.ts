@@ -4,16 +4,30 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
+import * as book from "lib/mod.ts";
 import { findProgram } from "tools/programs.ts";
 import { testIf } from "../optional.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 
+const { generate, GPT, packTokens, Random, saveCheckpoint, Tokenizer, Trainer, useBackend } = book;
+
 /** The page's program: trains and writes on the backend named in the address, and sends what it found. */
 const PROGRAM = `
-import { generate, GPT, packTokens, Tokenizer, Trainer, useBackend } from "lib/mod.ts";
+import * as book from "lib/mod.ts";
 import { verifyOperators } from "lib/engine/ops.ts";
 import { simdBackend } from "lib/engine/simd/mod.ts";
+
+const { generate, GPT, loadCheckpoint, packTokens, Tokenizer, Trainer, useBackend } = book;
+
+/** What a model writes that was trained and saved elsewhere. */
+async function loaded() {
+  const saved = await loadCheckpoint(new URL("model/", location.href).href);
+  const written = await Array.fromAsync(
+    generate(saved.model, saved.tokenizer, "the c", { maxTokens: 20, temperature: 0 }),
+  );
+  return written.map(({ text }) => text).join("");
+}
 
 async function found() {
   const { name, line } = await useBackend(location.search.slice(1) || undefined);
@@ -30,6 +44,9 @@ async function found() {
   return {
     name,
     line,
+    exports: Object.keys(book).length,
+    text: await loaded(),
+    lost: await loadCheckpoint(new URL("nowhere", location.href).href).catch((error) => error.message),
     steps: trainer.step,
     tokens: tokens.length,
     kernels: verdicts.filter(({ same }) => same).length,
@@ -48,6 +65,10 @@ interface Found {
   error?: string;
   name: string;
   line: string;
+  exports: number;
+  /** What the model writes that the test has saved. */
+  text: string;
+  lost: string;
   steps: number;
   tokens: number;
   /** Fused kernels that compute what the chapters' functions do, and operators whose kernels do not. */
@@ -90,7 +111,27 @@ async function buildSite(): Promise<string> {
   return folder;
 }
 
+/** Trains a small model, saves it for the site, and gives what it writes here. */
+async function saveModel(folder: string): Promise<string> {
+  await useBackend("cpu");
+  const text = "the cat sat on the mat and the dog ran ".repeat(20);
+  const tokenizer = await Tokenizer.train(text, { vocabSize: 280 });
+  const { vocabSize } = tokenizer;
+  const model = new GPT(
+    { vocabSize, blockSize: 16, nLayer: 1, nHead: 2, nEmbd: 16 },
+    new Random(3),
+  );
+  const train = packTokens(tokenizer.encode(text), vocabSize);
+  await new Trainer({ model, train, steps: 60, batchSize: 4, learningRate: 0.01 }).run();
+  await saveCheckpoint(folder, { model, tokenizer });
+  const written = await Array.fromAsync(
+    generate(model, tokenizer, "the c", { maxTokens: 20, temperature: 0 }),
+  );
+  return written.map(({ text }) => text).join("");
+}
+
 let site: Promise<string> | undefined;
+let written: Promise<string> | undefined;
 
 async function answer(request: Request, headers: HeadersInit): Promise<Response> {
   const { pathname } = new URL(request.url);
@@ -109,7 +150,8 @@ async function visit(
   backend: string,
   { headers = {}, flags = [] }: { headers?: HeadersInit; flags?: string[] } = {},
 ): Promise<Found> {
-  await (site ??= buildSite());
+  const folderOfSite = await (site ??= buildSite());
+  const text = await (written ??= saveModel(join(folderOfSite, "model")));
   const sent = Promise.withResolvers<Found>();
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
     if (request.method !== "POST") return await answer(request, headers);
@@ -130,6 +172,8 @@ async function visit(
     const found = await sent.promise;
     assertEquals(found.error, undefined);
     assertEquals([found.steps, found.tokens], [5, 5]);
+    assertEquals([found.text, found.exports], [text, Object.keys(book).length]);
+    assertMatch(found.lost, /no checkpoint in http/);
     return found;
   } finally {
     clearTimeout(timer);

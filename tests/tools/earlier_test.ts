@@ -1,5 +1,6 @@
 /** What a chapter says where an earlier one was not exported, or is not what it was. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { basename, join } from "node:path";
 import { afterChapters, lookBack } from "tools/earlier.ts";
 import { codeCells } from "tools/export/chapter.ts";
@@ -37,6 +38,7 @@ export const twice = (text: string): number => 2 * count(text);
 const NOUNS = `%% setup code
 import { twice } from "lib/verbs.ts";
 import * as everything from "lib/words.ts";
+import { taskCommand } from "tools/task.ts";
 
 %% broken code
 const a = ;
@@ -63,7 +65,8 @@ Deno.test("a chapter whose earlier modules are as exported is told nothing", asy
 Deno.test("a name that is missing, and a module, are told with the chapter to run; through others too", async () => {
   using book = await threeChapters();
   book.edit("lib/words.ts", "export function count", "function count");
-  const cure = "run the last cell of 01-words (or: deno task export 01), then restart this kernel";
+  const command = taskCommand("export 01");
+  const cure = `run the last cell of 01-words (or: ${command}), then restart this kernel`;
   const missing = [`lib/words.ts has no \`count\`: ${cure}`];
   assertEquals(await look(book, "02-verbs"), { missing, stale: [] });
   assertEquals((await look(book, "03-nouns")).missing, missing);
@@ -80,7 +83,7 @@ Deno.test("a module that is not what its chapter exports now is told", async () 
   const { missing, stale: [first, ...more] } = await look(book, "03-nouns");
   assertEquals([missing, more], [[], []]);
   assertStringIncludes(first, "lib/words.ts is not what 01-words.ipynb exports now");
-  assertStringIncludes(first, "deno task export 01");
+  assertStringIncludes(first, taskCommand("export 01"));
 });
 
 Deno.test("a module whose chapter cannot be exported is told with what is wrong there", async () => {
@@ -91,6 +94,14 @@ Deno.test("a module whose chapter cannot be exported is told with what is wrong 
     first,
     'lib/words.ts may be out of date, for its chapter cannot be exported: 01-words.ipynb, cell "count": line 4, column 9',
   );
+});
+
+Deno.test("a module whose chapter is no notebook any more is told, too", async () => {
+  using book = await threeChapters();
+  book.write("notebooks/01-words.ipynb", book.read("notebooks/01-words.ipynb").slice(0, 200));
+  const { stale: [first] } = await look(book, "03-nouns");
+  assertStringIncludes(first, "lib/words.ts may be out of date");
+  assertStringIncludes(first, "01-words.ipynb: not valid JSON: it ends in the middle");
 });
 
 for (const file of listChapters()) {

@@ -6,6 +6,8 @@ import { learnerNotebook } from "tools/homework/release.ts";
 import { readSubmission, SubmissionError } from "tools/homework/submission.ts";
 import { findChapter, formatNotebook, readNotebook, ROOT } from "tools/notebook.ts";
 import { printed } from "./book.ts";
+import { ask } from "tools/programs.ts";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 const file = findChapter("03");
 const book = readNotebook(file);
@@ -200,21 +202,20 @@ Deno.test("a solution that became text, or is gone, is told to learner and teach
   }
 });
 
-Deno.test({
-  name: "a pipe or a socket that is called like a notebook is not waited for",
-  ignore: Deno.build.os === "windows",
-  fn: async () => {
+testIf(
+  NOT_UNIX,
+  "a pipe or a socket that is called like a notebook is not waited for",
+  async () => {
     using course = new Course();
-    const { success } = await new Deno.Command("mkfifo", { args: [join(course.in, "fifo.ipynb")] })
-      .output();
-    assert(success);
+    const { ok, problem } = await ask("mkfifo", [join(course.in, "fifo.ipynb")]);
+    assert(ok, problem);
     using _socket = Deno.listen({ transport: "unix", path: join(course.in, "socket.ipynb") });
     await course.grade();
     for (const name of ["fifo", "socket"]) {
       assertMatch(course.problem(`${name}.ipynb`), /is a pipe or a device/);
     }
   },
-});
+);
 
 /** Names of learners that do harm where they are shown or become names of files. */
 const NAMES = [

@@ -5,6 +5,7 @@ import { SOLUTION_BEGIN, SOLUTION_END, withoutRegion } from "tools/homework/exer
 import { findSubmissions } from "tools/homework/folder.ts";
 import { gradeAll } from "tools/homework/grade.ts";
 import { learnerNotebook, release } from "tools/homework/release.ts";
+import { accidents, pointsOf } from "../homework/accidents.ts";
 import { findChapter, type Notebook, readNotebook, writeNotebook } from "tools/notebook.ts";
 import { ask, findPython } from "tools/programs.ts";
 import { testIf } from "../optional.ts";
@@ -93,6 +94,13 @@ const ten: Record<string, Notebook> = {
   ),
 };
 
+const accidental = accidents.filter(({ isRun }) => isRun);
+const nameOf = (accident: string) => accident.replace(/[^a-z]+/gi, "-");
+const learners: Record<string, Notebook> = {
+  ...ten,
+  ...Object.fromEntries(accidental.map(({ name, change }) => [nameOf(name), learner({}, change)])),
+};
+
 const READ_POINTS = `
 import json
 from nbgrader.api import Gradebook
@@ -103,7 +111,7 @@ with Gradebook("sqlite:///gradebook.db") as book:
 
 testIf(
   problem,
-  "nbgrader and homework grade give ten submissions the same points",
+  "nbgrader and homework grade give the same points",
   async (t) => {
     const course = await Deno.realPath(await Deno.makeTempDir());
     const data = join(course, "jupyter");
@@ -145,7 +153,7 @@ testIf(
           assertEquals(ours.metadata, cell.metadata);
         }
       });
-      for (const [student, notebook] of Object.entries(ten)) {
+      for (const [student, notebook] of Object.entries(learners)) {
         writeNotebook(join(course, "submitted", student, name, `${name}.ipynb`), notebook);
       }
       await run(["-m", "nbgrader", "autograde", name]);
@@ -162,7 +170,11 @@ testIf(
           Deno.statSync(join(course, "feedback", student, name, `${name}.html`));
         });
       }
-      assertEquals(grades.length, 10);
+      assertEquals(grades.length, Object.keys(learners).length);
+      for (const accident of accidental) {
+        const { exercises } = grades.find(({ student }) => student === nameOf(accident.name))!;
+        assertEquals(exercises.map(({ points }) => points), pointsOf(accident), accident.name);
+      }
     } finally {
       await Deno.remove(course, { recursive: true });
     }

@@ -22,7 +22,7 @@ import {
 } from "tools/homework/exercises.ts";
 import { feedbackPage } from "tools/homework/feedback.ts";
 import { findSubmissions } from "tools/homework/folder.ts";
-import { type Grade, grade } from "tools/homework/grade.ts";
+import { type Grade, grade, gradeAll } from "tools/homework/grade.ts";
 import { HIDDEN_FAILS } from "tools/homework/judge.ts";
 import { CellProblem, declaredIn, readCell } from "tools/homework/cells.ts";
 import { release, withoutSolutionText } from "tools/homework/release.ts";
@@ -554,4 +554,141 @@ Deno.test("a cell that cannot be read says where, and costs itself alone", () =>
   assertMatch(problem("}; evil(); {"), /^1: /);
   assertMatch(read("a as any\n<!--b").refused!.message, /<!--/);
   assertMatch(read("1; import('node:fs')").refused!.message, /import\(\)/);
+});
+
+/** Grades one notebook. */
+async function gradeOf(chapter: string, notebook: Notebook): Promise<Grade> {
+  let found: Grade[] = [];
+  await inFolder(async (folder) => {
+    writeNotebook(join(folder, "ada.ipynb"), notebook);
+    const file = findChapter(chapter);
+    found = await gradeAll(findSubmissions(folder).found, { folder, chapters: [file] });
+  });
+  return found[0];
+}
+
+/** The book's chapter with other texts in some solution cells. */
+function answering(chapter: string, sources: Record<string, string>): Notebook {
+  const notebook = readNotebook(findChapter(chapter));
+  for (const [id, source] of Object.entries(sources)) {
+    notebook.cells.find(({ metadata }) => metadata.nbgrader?.grade_id === id)!.source = source;
+  }
+  return notebook;
+}
+
+function sourceIn(chapter: string, id: string): string {
+  const { cells } = readNotebook(findChapter(chapter));
+  return cells.find(({ metadata }) => metadata.nbgrader?.grade_id === id)!.source;
+}
+
+Deno.test("grade: an exercise that is not done, or wrong, or broken, costs its own points only", async (t) => {
+  const init = sourceIn("04", "ex-init");
+  const versions = {
+    "not done": stub(init, "ex-init"),
+    wrong: init.replace("Math.sqrt(2 * nLayer)", "nLayer"),
+    "wrong where it is not shown": init.replace("Math.sqrt(2 * nLayer)", "(nLayer === 2 ? 2 : 1)"),
+    throwing: init.replace("return INIT_STD", "throw new Error('no'); return INIT_STD"),
+    "no code": "const const x = 1;",
+    empty: "",
+  };
+  for (const [name, source] of Object.entries(versions)) {
+    await t.step(name, async () => {
+      const { exercises } = await gradeOf("04", answering("04", { "ex-init": source }));
+      assertEquals(exercises.map(({ points }) => points), [2, 3, 0, 2, 3, 2]);
+    });
+  }
+});
+
+Deno.test("grade: code that works together with a learner's other code counts", async () => {
+  const init = sourceIn("04", "ex-init").replace(
+    "residualStd(nLayer: number)",
+    "residualStd(nLayer: number, isHalved = false)",
+  ).replace("return INIT_STD", "return (isHalved ? 0.5 : 1) * INIT_STD");
+  const mlp = sourceIn("04", "ex-mlp").replace(
+    "residualStd(nLayer)",
+    "2 * residualStd(nLayer, true)",
+  );
+  const { exercises } = await gradeOf("04", answering("04", { "ex-init": init, "ex-mlp": mlp }));
+  assertEquals(exercises.map(({ points }) => points), [2, 3, 1, 2, 3, 2]);
+});
+
+Deno.test("grade: what is not written yet does not answer an exercise before it", async () => {
+  const text = (name: string) => stub(sourceIn("01", name), name);
+  const merge = text("ex-merge").replace(
+    /throw new Error.*/,
+    "const merges = new PairMap();\n  merges.set(left, right, newId);\n  return mergeByRank(ids, merges);",
+  );
+  const { exercises } = await gradeOf(
+    "01",
+    answering("01", { "ex-merge": merge, "ex-encode": text("ex-encode") }),
+  );
+  assertEquals(exercises.map(({ points }) => points), [1, 0, 0, 1]);
+  assertStringIncludes(exercises[1].diagnosis!, "It needs ex-encode, which is not written yet");
+});
+
+/** What the book, or tfjs, would answer for a learner. */
+const CALLED: { chapter: string; exercise: string; code: string; says: string }[] = [
+  {
+    chapter: "01",
+    exercise: "ex-encode",
+    code: "return mergeLongWord(ids, merges);",
+    says: "it uses `mergeLongWord`, which does what this exercise asks for",
+  },
+  {
+    chapter: "01",
+    exercise: "ex-merge",
+    code:
+      "const merges = new PairMap();\n  merges.set(left, right, newId);\n  return mergeLongWord(ids, merges);",
+    says: "it uses `mergeLongWord`",
+  },
+  {
+    chapter: "04",
+    exercise: "ex-norm-gradient",
+    code:
+      "const [a, b, c] = tf.grads((x, g, b) => layerNorm(x, g, b, eps).mul(dy).sum())([x, gain, tf.zeros(gain.shape)]);\n  return { x: a as T, gain: b as tf.Tensor1D, bias: c as tf.Tensor1D };",
+    says: "it uses `tf.grads`",
+  },
+  {
+    chapter: "04",
+    exercise: "ex-norm-gradient",
+    code:
+      "const { grads } = tf;\n  const [a, b, c] = grads((x, g, b) => layerNorm(x, g, b, eps).mul(dy).sum())([x, gain, tf.zeros(gain.shape)]);\n  return { x: a as T, gain: b as tf.Tensor1D, bias: c as tf.Tensor1D };",
+    says: "it uses `tf.grads`",
+  },
+  {
+    chapter: "04",
+    exercise: "ex-count",
+    code:
+      "return Object.values(parameterShapes(config)).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b), 0);",
+    says: "it uses `parameterShapes`",
+  },
+  {
+    chapter: "04",
+    exercise: "ex-count",
+    code: "return new GPT(config).parameters.count;",
+    says: "it uses `GPT`",
+  },
+  {
+    chapter: "05",
+    exercise: "ex-ce",
+    code:
+      "return tf.losses.softmaxCrossEntropy(tf.oneHot(targets.flatten(), vocabSize), logits.reshape([-1, vocabSize])) as tf.Scalar;",
+    says: "it uses `tf.losses`",
+  },
+];
+
+Deno.test("grade: the book's own function is no answer, and this is said", async (t) => {
+  for (const { chapter, exercise, code, says } of CALLED) {
+    await t.step(`${exercise}: ${says}`, async () => {
+      const { solutions } = exercisesOf("", readNotebook(findChapter(chapter)))
+        .find(({ name }) => name === exercise)!;
+      const source = stub(sourceIn(chapter, solutions[0]), exercise);
+      const answer = source.replace(/throw new Error\("not implemented.*/, code);
+      const { exercises } = await gradeOf(chapter, answering(chapter, { [solutions[0]]: answer }));
+      const result = exercises.find((one) => one.exercise === exercise)!;
+      assertEquals(result.points, 0);
+      assertStringIncludes(result.diagnosis!, says);
+      assertEquals(exercises.filter((one) => one !== result && one.status !== "passed"), []);
+    });
+  }
 });

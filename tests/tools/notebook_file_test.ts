@@ -31,7 +31,7 @@ const DAMAGED: [what: string, content: string | Uint8Array, problem: string][] =
   [
     "with a byte order mark",
     "\uFEFF" + WHOLE,
-    'a byte order mark, which Jupyter refuses: "deno task fmt"',
+    "a byte order mark, which Jupyter refuses",
   ],
   ["in Latin-1", bytes(WHOLE).map((byte) => byte === 0x34 ? 0xe9 : byte), "is not UTF-8"],
   ["in UTF-16", new Uint8Array([0xff, 0xfe, 0x7b, 0, 0x7d, 0]), "is not UTF-8"],
@@ -68,9 +68,9 @@ Deno.test("fmt takes a byte order mark away, and what cannot be read stops no ot
   const folder = join(book.root, "notebooks");
   const torn = "notebooks/01-a.ipynb: not valid JSON: it ends in the middle. ";
   const check = await formatNotebooks(true, folder);
-  assertEquals(check.map((line) => line.slice(0, torn.length)), [
+  assertEquals(check.map((line) => line.startsWith(torn) ? torn : line.split(": ")[0]), [
     torn,
-    "notebooks/02-b.ipynb is not formatted: deno task fmt".slice(0, torn.length),
+    "notebooks/02-b.ipynb is not formatted",
   ]);
   assertEquals((await formatNotebooks(false, folder)).length, 1);
   assertEquals(book.read("notebooks/02-b.ipynb"), marked.slice(1));

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { join } from "node:path";
 import { UsageError } from "tools/cli.ts";
 import { NotebookError, readNotebook, writeNotebook } from "tools/notebook.ts";
@@ -77,9 +78,16 @@ Deno.test("a wrong command line is refused in a sentence", async () => {
   await refused("one chapter is needed, got 2", "01", "02");
   await refused("no flag --form; did you mean --from?", "01", "--form", "a");
   await refused("no file nowhere.txt", "01", "--from", "nowhere.txt");
+  await refused("the chapter's name is empty", "");
   await refused('no chapter "wrods"', "wrods", "--from", book.notebook("01-words"));
   writeNotebook(book.notebook("02-verbs"), readNotebook(book.notebook("01-words")));
   book.write("notebooks/02-verbs.ipynb", "{");
+  const cannot = [["01", "--from", folder], [folder + "/03-dir.ipynb"]];
+  Deno.mkdirSync(folder + "/03-dir.ipynb");
+  for (const args of cannot) {
+    await assertRejects(() => main(args, folder), NotebookError, "cannot be read");
+  }
+  await assertRejects(() => main(["01"], folder + "/none"), UsageError, "there is none yet");
   await assertRejects(() => main(["02"], folder), NotebookError, "02-verbs.ipynb: not valid JSON");
 });
 
@@ -91,7 +99,7 @@ Deno.test("the programs end with 2 and a sentence, never with a trace", async ()
   ) {
     const { code, stderr } = await runTool(tool, [...args]);
     assertEquals(code, 2, stderr);
-    assertStringIncludes(stderr, "usage: deno task");
+    assertStringIncludes(stderr, `usage: ${taskCommand("")}`);
     assertEquals(/^\s+at /m.test(stderr), false, stderr);
   }
 });

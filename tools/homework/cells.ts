@@ -1,9 +1,8 @@
 /** Code cells as grading reads them: what they import, and the JavaScript that they are, statement by statement. */
 import { stripTypeScriptTypes } from "node:module";
-import { type CodeCell, codeCells } from "../export/chapter.ts";
-import type { ImportedName } from "../export/imports.ts";
-import { type Cell, NotebookError } from "../notebook.ts";
-import { type AnyNode, parseModule, visit } from "../syntax.ts";
+import { type ImportedName, isImport, namesOf } from "../export/imports.ts";
+import type { Cell } from "../notebook.ts";
+import { type AnyNode, parseModule, problemOf, visit } from "../syntax.ts";
 import { gradeIdOf } from "./exercises.ts";
 import { CodeProblem, type Piece, piecesOf } from "./names.ts";
 
@@ -43,10 +42,9 @@ export function readCell(cell: Cell): ReadCell {
 }
 
 function taken(cell: Cell): ReadCell {
-  const read = oneCell(cell);
-  const { program } = parseModule(read.code);
-  refuseUnknown(program);
-  const typed = blankExports(read.code, program.body);
+  const read = withoutImports(cell);
+  refuseUnknown(read.program);
+  const typed = blankExports(read.code, read.program.body);
   const code = toJavaScript(typed);
   return {
     id: gradeIdOf(cell),
@@ -73,7 +71,7 @@ export function declaredIn({ pieces }: ReadCell): string[] {
 /** A cell's code with only some of its statements, each on its own lines still. */
 export function only({ code, pieces }: ReadCell, chosen: Set<number>): string {
   return pieces.reduce(
-    (text, { start, end }, index) => chosen.has(index) ? text : blank(text, start, end),
+    (text, { start, end }, index) => chosen.has(index) ? text : emptied(text, start, end),
     code,
   );
 }
@@ -102,15 +100,25 @@ function refuseUnknown(program: AnyNode): void {
   });
 }
 
-function oneCell(cell: Cell): CodeCell {
+/** What a cell imports, and its code without: comments that are directives elsewhere are comments here. */
+function withoutImports(
+  { source }: Cell,
+): { imports: ImportedName[]; code: string; program: AnyNode } {
+  let program: AnyNode;
   try {
-    return codeCells("", { nbformat: 4, nbformat_minor: 5, metadata: {}, cells: [cell] })[0];
+    program = parseModule(source).program;
   } catch (error) {
-    if (!(error instanceof NotebookError)) throw unreadable(error);
-    const message = error.message.replace(/^[^:]*: /, "");
-    const line = Number(/^line (\d+)/.exec(message)?.[1]) || undefined;
-    throw new CellProblem(message.replace(/^line \d+, column \d+: /, "").split("\n")[0], line);
+    if (error instanceof RangeError) throw error;
+    const { message, line } = problemOf(error);
+    throw new CellProblem(`${message}.`, line);
   }
+  const statements = program.body.filter(isImport);
+  const imports = statements.flatMap((one: AnyNode) => namesOf(one, "", []));
+  const code = statements.reduce(
+    (text: string, { start, end }: AnyNode) => emptied(text, start, end),
+    source,
+  );
+  return { imports, code, program };
 }
 
 function pieces(code: string): Pick<ReadCell, "pieces" | "refused"> {
@@ -134,9 +142,14 @@ function unreadable(error: unknown): Error {
 /** `export` goes, what it exports stays; lists of names and re-exports go whole. */
 function blankExports(code: string, statements: AnyNode[]): string {
   for (const { type, start, end, declaration } of statements) {
-    if (/^Export/.test(type)) code = blank(code, start, declaration ? declaration.start : end);
+    if (/^Export/.test(type)) code = emptied(code, start, declaration ? declaration.start : end);
   }
   return code;
+}
+
+/** A text without a statement; what stands before it and behind it stay two statements. */
+function emptied(text: string, start: number, end: number): string {
+  return blank(`${text.slice(0, start)};${text.slice(start + 1)}`, start + 1, end);
 }
 
 function blank(text: string, start: number, end: number): string {

@@ -12,6 +12,7 @@ import { fingerprint, readManifest } from "./manifest.ts";
 import { readOwnMaster } from "./program.ts";
 import { SandboxError } from "./sandbox.ts";
 import { parseSubmission, SubmissionError } from "./submission.ts";
+import { taskCommand } from "../task.ts";
 
 /**
  * Checks chapters and says on the terminal how each exercise stands.
@@ -55,7 +56,7 @@ export async function checkOne(
   try {
     const learner = parseSubmission(text, basename(file));
     const notebook = parseNotebook(text, file);
-    for (const cell of notebook.cells) cell.source = cell.source.replaceAll("\r\n", "\n");
+    for (const cell of notebook.cells) cell.source = cell.source.replace(/\r\n?/g, "\n");
     const master = readOwnMaster(file, basename(file, ".ipynb"), notebook);
     const plan = planner(master, learner);
     const results = await judge(master.exercises, plan, { withHidden: false, root });
@@ -129,7 +130,9 @@ async function stateOf(chapter: string, bytes: Uint8Array, root: string): Promis
   const current = await exported(join(root, "notebooks", `${chapter}.ipynb`), root);
   if (current === undefined) return "but its notebook cannot be exported as it is";
   if (current !== text) {
-    return `but older than your notebook: run its last cell, or "deno task export ${chapter}"`;
+    return `but older than your notebook: run its last cell, or "${
+      taskCommand(`export ${chapter}`)
+    }"`;
   }
   return hasStub(text) ? "with parts that are not written yet" : "complete";
 }

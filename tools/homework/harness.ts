@@ -51,6 +51,9 @@ export const NOT_LOCKED = 72;
 const AsyncFunction = (async () => {}).constructor as new (
   ...args: string[]
 ) => (...args: unknown[]) => Promise<unknown>;
+const AsyncGeneratorFunction = (async function* () {}).constructor as new (
+  ...args: string[]
+) => (...args: unknown[]) => AsyncGenerator<(() => unknown)[]>;
 const { stringify } = JSON;
 const { exit } = Deno;
 const { stderr } = Deno;
@@ -101,17 +104,24 @@ export async function serve(modules: Record<string, Record<string, unknown>>): P
 
 interface Compiled extends Part {
   run?: (...args: unknown[]) => Promise<unknown>;
+  /** A learner's: first gives functions that tell what its names hold, then runs. */
+  start?: (...args: unknown[]) => AsyncGenerator<(() => unknown)[]>;
 }
 
 /** A part as a function; one that does not compile has V8's words as its problem. */
 function compile(part: Part, name: string): Compiled {
-  const { code, takes, gives, problem, cell } = part;
+  const { code, takes, gives, problem, cell, isOwn } = part;
   if (problem !== undefined) return part;
   const names = takes.map(([name]) => name);
-  const result = gives.length ? `\nreturn { ${gives.join(", ")} };` : "";
+  const end = `\n//# sourceURL=${name}`;
   try {
-    const body = `"use strict"; ${code}${result}\n//# sourceURL=${name}`;
-    return { ...part, run: new AsyncFunction(...names, body) };
+    if (isOwn) {
+      const told = gives.map((name) => `() => ${name}`).join(", ");
+      const body = `"use strict"; yield [${told}]; ${code}${end}`;
+      return { ...part, start: new AsyncGeneratorFunction(...names, body) };
+    }
+    const result = gives.length ? `\nreturn { ${gives.join(", ")} };` : "";
+    return { ...part, run: new AsyncFunction(...names, `"use strict"; ${code}${result}${end}`) };
   } catch (error) {
     const problem = `cell "${cell}" cannot be used: ${(error as Error).message}.`;
     return { ...part, problem };
@@ -139,8 +149,9 @@ async function outcome(
 async function runParts(parts: Compiled[], modules: Modules, begin: () => void): Promise<unknown> {
   const values: Values[] = [];
   const find = ([name, from]: [string, Source], at: number): unknown => {
+    if ("isQuiet" in from) return quiet;
     if ("module" in from) {
-      const module = modules[from.module];
+      const module = without(modules[from.module], from.refused);
       return from.imported === "*" ? module : module[from.imported];
     }
     return from.part < at ? values[from.part][name] : later(() => values[from.part]?.[name]);
@@ -149,6 +160,9 @@ async function runParts(parts: Compiled[], modules: Modules, begin: () => void):
     const isCheck = i === parts.length - 1;
     if (isCheck) begin();
     const args = part.takes.map((one) => find(one, i));
+    part.takes.forEach(([, from], at) => {
+      if (part.isOwn && "part" in from && !parts[from.part].isOwn) seal(args[at]);
+    });
     if (isCheck && part.run) return await part.run(...args);
     values[i] = await valuesOf(part, args);
   }
@@ -159,18 +173,66 @@ function later(find: () => unknown): (...args: unknown[]) => unknown {
   return (...args) => (find() as (...args: unknown[]) => unknown)(...args);
 }
 
-/** What a part declares; if it throws, a learner's names are there and throw when they are used, as in a notebook. */
-async function valuesOf(part: Compiled, args: unknown[]): Promise<Values> {
-  const { cell, gives, isOwn, problem, run } = part;
-  if (!run) return broken(gives, problem!);
-  try {
-    const result = await run(...args) as Values | undefined;
-    return Object.fromEntries(gives.map((name) => [name, result?.[name]]));
-  } catch (error) {
-    if (!isOwn) throw error;
-    const why = `cell "${cell}" failed when it was run: ${messageOf(error)}`;
-    return broken(gives, why, stackOf(error));
+/** Stands in for what shows something. */
+const quiet = Object.freeze(() => Promise.resolve());
+
+/** A module in which some functions throw. */
+function without(module: Values, refused: Record<string, string> = {}): Values {
+  const standIns = Object.entries(refused).map(([name, why]) => [name, untouchable(why)]);
+  return standIns.length ? Object.freeze({ ...module, ...Object.fromEntries(standIns) }) : module;
+}
+
+/** A function, or a group of functions, that throws when it is used. */
+function untouchable(why: string): unknown {
+  const refuse = missing(why);
+  return new Proxy(refuse, { get: refuse });
+}
+
+/** What a learner's cell gets of the chapter: functions, lists and plain objects cannot be changed. */
+function seal(value: unknown): void {
+  const isFunction = typeof value === "function";
+  if (!isFunction && (typeof value !== "object" || value === null)) return;
+  const kind = Object.getPrototypeOf(value);
+  const isPlain = kind === Object.prototype || kind === Array.prototype || kind === null;
+  if (!isFunction && !isPlain || Object.isFrozen(value)) return;
+  Object.freeze(value);
+  if (isFunction && value.prototype) Object.freeze(value.prototype);
+  for (const key of Reflect.ownKeys(value)) {
+    const held = Reflect.getOwnPropertyDescriptor(value, key)!;
+    if ("value" in held) seal(held.value);
   }
+}
+
+async function valuesOf(part: Compiled, args: unknown[]): Promise<Values> {
+  const { gives, problem, run, start } = part;
+  if (start) return await ownValues(part, start(...args));
+  if (!run) return broken(gives, problem!);
+  const result = await run(...args) as Values | undefined;
+  return Object.fromEntries(gives.map((name) => [name, result?.[name]]));
+}
+
+/** What a learner's cell declares; if it throws, what it has not reached throws when it is used, as in a notebook. */
+async function ownValues(
+  { cell, gives }: Compiled,
+  running: AsyncGenerator<(() => unknown)[]>,
+): Promise<Values> {
+  const { value: told } = await running.next();
+  let why = `cell "${cell}" ended before it came to this name`;
+  let stack: string | undefined;
+  try {
+    await running.next();
+  } catch (error) {
+    why = `cell "${cell}" failed when it was run: ${messageOf(error)}`;
+    stack = stackOf(error);
+  }
+  const values = gives.map((name, i) => {
+    try {
+      return [name, told[i]()];
+    } catch {
+      return [name, missing(why, stack)];
+    }
+  });
+  return Object.fromEntries(values);
 }
 
 function broken(names: string[], why: string, stack?: string): Values {

@@ -62,6 +62,8 @@ export interface Planned {
   /** The program of the cases that learners see, and that of all. */
   shown?: Program;
   full?: Program;
+  /** That of all cases for each of its cells by itself: nothing else that the check sees is the learner's. */
+  alone?: { cell: string; program: Program }[];
 }
 
 /** Makes programs of a learner's notebook: for these exercises, with the chapter's answers to those. */
@@ -80,7 +82,12 @@ export function planner(master: Master, learner: Notebook, read = readCell): Pla
         const [shown, full] = [false, true].map((hidden) =>
           judge.program(exercise, { hidden, standIns })
         );
-        return { sources, shown, full };
+        const isAlone = exercise.solutions.length === 1 && full.uses.length === 0;
+        const alone = (isAlone || !master.hasSolutions ? [] : exercise.solutions).map((cell) => ({
+          cell,
+          program: judge.program(exercise, { hidden: true, standIns, alone: cell }),
+        }));
+        return { sources, shown, full, alone };
       }),
     );
 }
@@ -109,21 +116,44 @@ async function judgeAll(
   { withHidden, limits, root }: JudgeOptions,
 ): Promise<Result[]> {
   const runnable = planned.filter(({ problem }) => !problem);
-  const programs = runnable.map(({ shown }) => shown!);
-  if (withHidden) programs.push(...runnable.map(({ full }) => full!));
-  const tasks = programs.map(({ parts }, i) =>
-    i < runnable.length ? { parts } : { parts, onlyAfter: i - runnable.length }
-  );
+  const shown = runnable.map((one) => one.shown!);
+  const full = withHidden ? runnable.map((one) => one.full!) : [];
+  const alone = withHidden ? runnable.map((one) => one.alone!) : [];
+  const programs = [...shown, ...full, ...alone.flat().map(({ program }) => program)];
+  const count = runnable.length;
+  const before = [
+    ...shown.map(() => undefined),
+    ...full.map((_, i) => i),
+    ...alone.flatMap((list, i) => list.map(() => count + i)),
+  ];
+  const tasks = programs.map(({ parts }, i) => ({ parts, onlyAfter: before[i] }));
   const modules = programs.flatMap((one) => one.modules);
   const verdicts = await runSandboxed(tasks, modules, { limits, root });
+  let next = 2 * count;
   return exercises.map((exercise, i) => {
-    const { problem, sources, shown, full } = planned[i];
+    const { problem, sources, alone = [] } = planned[i];
     if (problem) return broken(exercise, problem);
     const at = runnable.indexOf(planned[i]);
-    const first = resultOf(exercise, verdicts[at], shown!, sources);
-    if (first.status !== "passed" || !withHidden) return first;
-    return withoutHidden(resultOf(exercise, verdicts[at + runnable.length], full!, sources));
+    const first = resultOf(exercise, verdicts[at], shown[at], sources);
+    if (!withHidden) return first;
+    const byItself = alone.map(({ cell, program }) => ({
+      cell,
+      result: resultOf(exercise, verdicts[next++], program, sources),
+    }));
+    if (first.status !== "passed") return first;
+    const all = resultOf(exercise, verdicts[at + count], full[at], sources);
+    if (all.status !== "passed") return withoutHidden(all);
+    const helped = byItself.find(({ result }) => result.status !== "passed");
+    return helped ? onlyTogether(helped) : all;
   });
+}
+
+/** A result of code that passes only where other code of the learner's helps it. */
+function onlyTogether({ cell, result }: { cell: string; result: Result }): Result {
+  const { exercise, title, points, max, diagnosis: hidden } = result;
+  const diagnosis =
+    `Cell "${cell}" passes only together with your other cells, and not where the book's own solutions stand in for them.`;
+  return { exercise, title, points, max, status: "failed", diagnosis, hidden };
 }
 
 /** A result of all cases: what the further ones say is for the teacher. */

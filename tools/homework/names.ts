@@ -25,6 +25,7 @@ export interface Piece {
   declares: string[];
   /** Names that it uses from the rest of the cell, or from other cells. */
   uses: UsedName[];
+  isFunction: boolean;
   /** Where its value stands, if it is an expression. */
   expression?: { start: number; end: number };
 }
@@ -57,6 +58,7 @@ export function piecesOf(code: string): Pieces {
     end: statement.end,
     declares: [],
     uses: [],
+    isFunction: statement.type === "FunctionDeclaration",
     ...statement.type === "ExpressionStatement" ? { expression: statement.expression } : {},
   }));
   fill(pieces, program);
@@ -107,8 +109,7 @@ function fill(pieces: Piece[], program: Program): void {
     impliedStrict: true,
   });
   const top = manager.globalScope!.childScopes[0];
-  const at = (node: Node) =>
-    pieces.find(({ start, end }) => start <= node.start && node.end <= end);
+  const at = (node: Node) => pieceAt(pieces, node.start);
   for (const { name, defs } of top.variables) {
     for (const def of defs) {
       const piece = at(def.name as unknown as Node);
@@ -118,6 +119,16 @@ function fill(pieces: Piece[], program: Program): void {
   for (const scope of manager.scopes) {
     for (const reference of scope.references) use(reference, top, at);
   }
+}
+
+function pieceAt(pieces: Piece[], place: number): Piece | undefined {
+  let low = 0, high = pieces.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (pieces[middle].end <= place) low = middle + 1;
+    else high = middle;
+  }
+  return pieces[low];
 }
 
 function use(reference: Reference, top: Scope, at: (node: Node) => Piece | undefined): void {

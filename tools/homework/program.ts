@@ -6,7 +6,7 @@
  * other parts and whose result is the names that it declares. So a learner's text, whatever a parser makes of it, can neither
  * leave its part nor assign to a name of another, and a part that does not compile costs nothing but itself.
  */
-import { specifierOf } from "../export/imports.ts";
+import { type ImportedName, specifierOf } from "../export/imports.ts";
 import type { Cell, Notebook } from "../notebook.ts";
 import type { Origin } from "../tangle.ts";
 import {
@@ -18,11 +18,17 @@ import {
   readCell,
   withResult,
 } from "./cells.ts";
+import { type Answers, answersTo, isAnswer } from "./answers.ts";
 import { type Exercise, exercisesOf, gradeIdOf, visibleCheck } from "./exercises.ts";
 import { Names, type Place, placesOf } from "./places.ts";
 
 /** Where a part takes a name from: another part, by its number, or a module. */
-export type Source = { part: number } | { module: string; imported: string };
+export type Source = { part: number } | { isQuiet: true } | {
+  module: string;
+  imported: string;
+  /** Functions of the module that throw this when they are called. */
+  refused?: Record<string, string>;
+};
 
 /** A piece of a program. */
 export interface Part {
@@ -56,6 +62,8 @@ export interface Master {
   notebook: Notebook;
   exercises: Exercise[];
   cells: ReadCell[];
+  /** Whether its solutions are the book's, and not those of the learner who is judged. */
+  hasSolutions: boolean;
 }
 
 /**
@@ -64,19 +72,20 @@ export interface Master {
  * @throws NotebookError if its exercises are not in order; CellProblem if a cell does not parse
  */
 export function readMaster(file: string, name: string, notebook: Notebook): Master {
-  return master(file, name, notebook, readCell);
+  return { ...master(file, name, notebook, readCell), hasSolutions: true };
 }
 
 /** `readMaster` on a notebook of a learner's, in which cells may be broken: those are left out, checks must be whole. */
 export function readOwnMaster(file: string, name: string, notebook: Notebook): Master {
-  return master(file, name, notebook, (cell) => {
+  const read = (cell: Cell) => {
     try {
       return readCell(cell);
     } catch (error) {
       if (error instanceof CellProblem) return emptyCell(cell);
       throw error;
     }
-  });
+  };
+  return { ...master(file, name, notebook, read), hasSolutions: false };
 }
 
 function master(
@@ -84,7 +93,7 @@ function master(
   name: string,
   notebook: Notebook,
   read: (cell: Cell) => ReadCell,
-): Master {
+): Omit<Master, "hasSolutions"> {
   const code = notebook.cells.filter((cell) => cell.cell_type === "code");
   const module = /^\s*\/\/\|\s*default_exp\s+(\S+)/m.exec(code[0]?.source ?? "")?.[1];
   const exercises = exercisesOf(file, notebook);
@@ -104,6 +113,7 @@ export function originOf({ cell, isInPlace }: Part, line: number): Origin | unde
 /** Programs for one learner's notebook, measured against a chapter. */
 export class Judge {
   readonly #master: Master;
+  readonly #learner: Notebook;
   readonly #places: Place[];
   readonly #names: Names;
   readonly #isAllowed: (specifier: string) => boolean;
@@ -121,62 +131,80 @@ export class Judge {
   ) {
     this.#master = master;
     this.#isAllowed = isAllowed;
-    this.#places = placesOf(master.cells, learner, read);
+    this.#learner = learner;
+    this.#places = placesOf(master.cells, learner, read, master.hasSolutions);
     this.#names = new Names(master.cells, this.#places);
   }
 
   /** What keeps an exercise from being run at all: a cell that is missing, does not parse or does what it may not. */
   problem(exercise: Exercise): { cell: string; message: string; line?: number } | undefined {
     for (const id of exercise.solutions) {
-      for (const { place, name } of this.#answers(id)) {
-        const problem = place ? this.#problemOf(place) : lost(name);
-        if (problem) return { cell: place?.cell.id ?? id, ...messageOf(problem) };
+      for (const place of this.#answers(id, exercise)) {
+        const problem = this.#problemOf(place, exercise);
+        if (problem) return { cell: place.cell.id, ...messageOf(problem) };
       }
     }
   }
 
   /** Which cells answer a solution cell: those that declare its names; of a chapter's cell that does not parse, the cell itself. */
-  #answers(id: string): { place?: Place; name: string }[] {
-    const names = this.#asked(id).map((name) => ({ place: this.#names.own(name), name }));
+  #answers(id: string, exercise: Exercise): Place[] {
+    const before = this.#before(exercise);
+    const places = this.#asked(id).map((name) => this.#names.own(name, before)!);
     const itself = this.#places.filter(({ solutions }) => solutions?.includes(id));
-    return names.length ? names : itself.map((place) => ({ place, name: id }));
+    return places.length ? places : itself;
   }
 
-  #problemOf(place: Place): CellProblem | undefined {
-    return place.problem ?? new Selection(this.#names, this.#isAllowed).refusal(place);
+  #problemOf(place: Place, exercise: Exercise): CellProblem | undefined {
+    return place.problem ??
+      new Selection(this.#names, this.#isAllowed, { exercise, before: this.#before(exercise) })
+        .refusal(place);
+  }
+
+  /** The learner's cell that an exercise is judged at: its check, or what follows its last solution. */
+  #before({ check, solutions }: Exercise): number {
+    const at = this.#learner.cells.findLastIndex((cell) => gradeIdOf(cell) === check);
+    const own = this.#places.filter((one) => one.solutions?.some((id) => solutions.includes(id)));
+    return Math.max(at < 0 ? Infinity : at, ...own.map((one) => one.at + 1));
   }
 
   /** The names that a solution cell is there for. */
   #asked(id: string): string[] {
-    return declaredIn(
-      this.#master.cells.find((cell) => cell.kind === "solution" && cell.id === id)!,
-    );
+    const cell = this.#master.cells.find((cell) => cell.kind === "solution" && cell.id === id);
+    return cell ? declaredIn(cell) : [];
   }
 
   /** The learner's text for a solution cell, wherever it stands; "" if there is none. */
   source(id: string): string {
-    const texts = this.#answers(id).map(({ place }) => place?.cell.source ?? "");
+    const exercise = this.#master.exercises.find(({ solutions }) => solutions.includes(id))!;
+    const texts = this.#answers(id, exercise).map(({ cell }) => cell.source);
     return [...new Set(texts)].join("\n");
   }
 
   /**
    * The program for one exercise.
    *
-   * @param hidden with the cases that learners do not see
-   * @param standIns other exercises whose solutions are to be the chapter's, not the learner's
+   * @param version with which cases, and whose solutions of other exercises
    */
-  program(
-    exercise: Exercise,
-    { hidden, standIns = [] }: { hidden: boolean; standIns?: string[] },
-  ): Program {
+  program(exercise: Exercise, version: Version): Program {
+    const { hidden, standIns = [], alone } = version;
     const isCheck = ({ id, kind }: ReadCell) => kind === "check" && id === exercise.check;
     const { id, source } = this.#master.cells.find(isCheck)!;
     const text = hidden ? source : visibleCheck(source);
     const check = readCell({ id, cell_type: "code", source: text, metadata: {} });
-    const others = this.#master.exercises.filter(({ name }) => name !== exercise.name);
-    const replaced = others.filter(({ name }) => standIns.includes(name))
-      .flatMap(({ solutions }) => solutions);
-    const selection = new Selection(this.#names, this.#isAllowed, new Set(replaced));
+    const { exercises } = this.#master;
+    const others = exercises.filter(({ name }) => name !== exercise.name);
+    const replaced = others.filter(({ name }) => standIns.includes(name));
+    // An exercise that comes later may well answer this one: it does not stand in for what a learner calls.
+    const earlier = replaced.filter((one) => exercises.indexOf(one) < exercises.indexOf(exercise));
+    const cells = (list: Exercise[]) => new Set(list.flatMap(({ solutions }) => solutions));
+    const seen = alone === undefined ? cells(replaced) : cells(exercises);
+    if (alone !== undefined) seen.delete(alone);
+    const selection = new Selection(this.#names, this.#isAllowed, {
+      exercise,
+      before: this.#before(exercise),
+      forChapter: seen,
+      forLearner: cells(earlier),
+    });
     const parts = selection.parts({ ...check, kind: "check", code: withResult(check) });
     const modules = parts.flatMap(({ takes }) =>
       takes.flatMap(([, from]) => "module" in from ? [from.module] : [])
@@ -187,8 +215,25 @@ export class Judge {
   }
 }
 
-function lost(name: string): CellProblem {
-  return new CellProblem(`no cell declares \`${name}\` any more.`);
+/** Which version of an exercise's program is wanted. */
+export interface Version {
+  /** With the cases that learners do not see. */
+  hidden: boolean;
+  /** Other exercises whose solutions are to be the chapter's, not the learner's. */
+  standIns?: string[];
+  /** The one solution cell that is the learner's; check and chapter see the chapter's solutions of all others. */
+  alone?: string;
+}
+
+/** Whose solutions a selection takes. */
+interface Standing {
+  exercise: Exercise;
+  /** Number of the learner's cell that it is judged at. */
+  before: number;
+  /** Ids of solution cells for which the chapter's own stand in, where the chapter or the check uses them. */
+  forChapter?: Set<string>;
+  /** The same, where the learner's code uses them. */
+  forLearner?: Set<string>;
 }
 
 function messageOf({ message, line }: CellProblem): { message: string; line?: number } {
@@ -199,23 +244,27 @@ function messageOf({ message, line }: CellProblem): { message: string; line?: nu
 class Selection {
   readonly #names: Names;
   readonly #isAllowed: (specifier: string) => boolean;
-  readonly #replaced: Set<string>;
+  readonly #standing: Standing;
+  readonly #answers: Answers;
   readonly #chosen = new Map<Place, Set<number>>();
   readonly #queue: [Place, number][] = [];
+  /** For a cell, others that go on working on what it declares. */
+  readonly #workers = new Map<Place, Set<Place>>();
 
   constructor(
     names: Names,
     isAllowed: (specifier: string) => boolean,
-    replaced = new Set<string>(),
+    standing: Standing,
   ) {
     this.#names = names;
     this.#isAllowed = isAllowed;
-    this.#replaced = replaced;
+    this.#standing = standing;
+    this.#answers = answersTo(standing.exercise.name);
   }
 
   /** The parts of a program, each behind those that it takes from, the check last. */
   parts(check: ReadCell): Part[] {
-    const last: Place = { cell: check, isOwn: false };
+    const last: Place = { cell: check, isOwn: false, at: Infinity };
     this.#chooseAll(last);
     const order: Place[] = [];
     this.#inOrder(last, order, new Set());
@@ -236,13 +285,18 @@ class Selection {
     for (const index of chosen) {
       for (const { name, isWritten, line } of place.cell.pieces[index].uses) {
         if (own.has(name)) continue;
-        if (isWritten && this.#names.isBooks(name)) {
+        if (isWritten && this.#names.isBooks(name) && !this.#place(name, place)?.isOwn) {
           return new CellProblem(`it assigns to \`${name}\`, which is not its own.`, line);
         }
+        if (this.#isAnswer(name, place)) return new CellProblem(isAnswer(name), line);
         const imported = this.#place(name, place) ? undefined : this.#names.import(name, true);
-        if (!imported || this.#isAllowed(specifierOf(imported))) continue;
+        if (imported && this.#isOfTf(imported) && this.#answers.tf.includes(imported.imported)) {
+          return new CellProblem(isAnswer(`tf.${imported.imported}`), line);
+        }
+        if (!imported || this.#isAllowed(specifierOf(imported)) || isQuiet(imported)) continue;
         // What the chapter itself imports there is the chapter's business.
-        if (this.#names.import(name, false) === imported) continue;
+        const chapters = this.#names.import(name, false);
+        if (chapters?.from === imported.from && chapters.imported === imported.imported) continue;
         return new CellProblem(
           `it imports "${specifierOf(imported)}", which an exercise may not.`,
           place.cell.imports.includes(imported) ? imported.line : line,
@@ -252,7 +306,25 @@ class Selection {
   }
 
   #place(name: string, asker: Place): Place | undefined {
-    return this.#names.place(name, asker.isOwn, this.#replaced);
+    const { before, forChapter, forLearner } = this.#standing;
+    const replaced = asker.isOwn ? forLearner : forChapter;
+    return this.#names.place(name, asker.isOwn, before, replaced);
+  }
+
+  /** Whether a learner's cell takes from the chapter what it is asked for. */
+  #isAnswer(name: string, asker: Place): boolean {
+    return this.#isAsked(asker) && this.#answers.names.includes(name) &&
+      !this.#place(name, asker)?.isOwn;
+  }
+
+  /** Whether a cell is the learner's for this exercise, or not for any. */
+  #isAsked({ isOwn, solutions = [] }: Place): boolean {
+    const { exercise } = this.#standing;
+    return isOwn && (!solutions.length || solutions.some((id) => exercise.solutions.includes(id)));
+  }
+
+  #isOfTf(imported: ImportedName): boolean {
+    return specifierOf(imported) === "@tensorflow/tfjs";
   }
 
   #chooseAll(place: Place): void {
@@ -287,10 +359,24 @@ class Selection {
       else this.#need(this.#place(name, place), name);
     }
     if (declares.length === 0) return;
+    const names = place.isOwn ? withFunctions(declares, place.cell) : new Set(declares);
     pieces.forEach((piece, at) => {
       if (at <= index || piece.declares.length || this.#isDisplay(place, at)) return;
-      if (piece.uses.some(({ name }) => declares.includes(name))) this.#choose(place, at);
+      if (piece.uses.some(({ name }) => names.has(name))) this.#choose(place, at);
     });
+    if (place.isOwn && place.cell.kind === "plain") this.#workOn(place, declares);
+  }
+
+  /** Chooses what other cells of the learner's do with what a cell declares. */
+  #workOn(place: Place, declares: string[]): void {
+    for (const name of declares) {
+      for (const [other, index] of this.#names.users(name, this.#standing.before)) {
+        if (other === place || this.#place(name, other) !== place) continue;
+        if (this.#isDisplay(other, index)) continue;
+        this.#choose(other, index);
+        this.#workers.set(place, (this.#workers.get(place) ?? new Set()).add(other));
+      }
+    }
   }
 
   #need(place: Place | undefined, name: string): void {
@@ -304,8 +390,9 @@ class Selection {
     });
   }
 
-  /** Whether a statement only shows or asserts something. */
+  /** Whether a statement only shows or asserts something; a learner's loop that does so may do more. */
   #isDisplay(place: Place, index: number): boolean {
+    if (place.isOwn && !place.cell.pieces[index].expression) return false;
     return this.#uses(place, index, /^lib\/notebook\/|^@std\/assert|^console$/);
   }
 
@@ -336,6 +423,7 @@ class Selection {
       }
     }
     order.push(place);
+    this.#workers.get(place)?.forEach((one) => this.#inOrder(one, order, seen));
   }
 
   #part(place: Place, order: Place[]): Part {
@@ -370,6 +458,30 @@ class Selection {
     if (from) return [[name, { part: order.indexOf(from) }]];
     const imported = this.#names.import(name, place.isOwn);
     if (!imported) return [];
-    return [[name, { module: specifierOf(imported), imported: imported.imported }]];
+    if (place.isOwn && isQuiet(imported)) return [[name, { isQuiet: true }]];
+    const source = { module: specifierOf(imported), imported: imported.imported };
+    const { tf } = this.#answers;
+    if (!tf.length || !this.#isOfTf(imported) || !this.#isAsked(place)) return [[name, source]];
+    const refused = Object.fromEntries(tf.map((one) => [one, isAnswer(`tf.${one}`)]));
+    return [[name, { ...source, refused }]];
   }
+}
+
+/** Whether an import is of what shows something or chooses a backend: where a learner's cell calls it, nothing happens. */
+function isQuiet(imported: ImportedName): boolean {
+  return /^lib\/(notebook\/|engine\/backend\.ts$)/.test(specifierOf(imported));
+}
+
+/** Names, and those of a cell's functions that use them. */
+function withFunctions(names: string[], { pieces }: ReadCell): Set<string> {
+  const all = new Set(names);
+  for (let before = 0; before !== all.size;) {
+    before = all.size;
+    for (const { isFunction, declares, uses } of pieces) {
+      if (isFunction && uses.some(({ name }) => all.has(name))) {
+        declares.forEach((one) => all.add(one));
+      }
+    }
+  }
+  return all;
 }
