@@ -6,7 +6,7 @@
  *
  * @module tokenizer
  */
-// export: 4eb0546a, from notebooks/01-tokenizer.ipynb
+// export: 79011df3, from notebooks/01-tokenizer.ipynb
 
 import { oniguruma, translatePattern } from "lib/data/regex.ts";
 import {
@@ -1080,9 +1080,6 @@ class JoinedMerges implements Merges {
     }
   }
 }
-
-// cell: format-error e864f87d
-export { TokenizerFormatError } from "lib/data/fields.ts";
 
 // cell: tiktoken-types c6f21386
 /** The forms in which OpenAI's vocabularies are published; see `Tokenizer.fromTiktoken`. */

@@ -12,7 +12,8 @@ import {
 } from "lib/data/folder.ts";
 import { SafetensorsError } from "lib/data/safetensors.ts";
 import { Random } from "lib/engine/random.ts";
-import { CharacterTokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
+import { CharacterTokenizer } from "lib/tokenizer.ts";
+import { TokenizerFormatError } from "lib/data/fields.ts";
 import {
   CheckpointError,
   continueRun,

@@ -2,7 +2,8 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { readPreTokenizer } from "lib/data/pre-tokenizer.ts";
 import { findPattern, translatePattern } from "lib/data/regex.ts";
-import { PATTERNS, splitWords, Tokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
+import { PATTERNS, splitWords, Tokenizer } from "lib/tokenizer.ts";
+import { TokenizerFormatError } from "lib/data/fields.ts";
 
 type Fields = Record<string, unknown>;
 
