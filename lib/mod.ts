@@ -19,6 +19,7 @@ export * from "./engine/profile.ts";
 export * from "./engine/random.ts";
 export * from "./data/added-tokens.ts";
 export * from "./data/corpus.ts";
+export { TokenizerFormatError } from "./data/fields.ts";
 export * from "./data/folder.ts";
 export * from "./data/gguf.ts";
 export * from "./data/huggingface.ts";

@@ -6,7 +6,7 @@
  *
  * @module tokenizer
  */
-// export: 4eb0546a, from notebooks/01-tokenizer.ipynb
+// export: 79011df3, from notebooks/01-tokenizer.ipynb
 
 import { oniguruma, translatePattern } from "lib/data/regex.ts";
 import {
@@ -1022,7 +1022,7 @@ export class Tokenizer extends TokenizerBase {
   }
 }
 
-// cell: special-names 8ed07857
+// cell: special-names b47b54fe
 /** @throws RangeError naming a name that is empty or there twice */
 function specialNames(names: Iterable<string>): string[] {
   const list = [...names];
@@ -1032,6 +1032,10 @@ function specialNames(names: Iterable<string>): string[] {
     `specialTokens must be distinct and not empty, got ${JSON.stringify(wrong)}` +
       (wrong ? " twice" : ""),
   );
+}
+
+function standInsOf(binary: string): string {
+  return Array.from(binary, (byte) => STAND_INS[byte.charCodeAt(0)]).join("");
 }
 
 /** In a tokenizer.json, a name has one id. */
@@ -1076,9 +1080,6 @@ class JoinedMerges implements Merges {
     }
   }
 }
-
-// cell: format-error e864f87d
-export { TokenizerFormatError } from "lib/data/fields.ts";
 
 // cell: tiktoken-types c6f21386
 /** The forms in which OpenAI's vocabularies are published; see `Tokenizer.fromTiktoken`. */
@@ -1207,11 +1208,7 @@ function jsonFromParts(parts: TokenizerParts): TokenizerJSON {
   };
 }
 
-// cell: json-stand-ins d7268dd1
-function standInsOf(binary: string): string {
-  return Array.from(binary, (byte) => STAND_INS[byte.charCodeAt(0)]).join("");
-}
-
+// cell: json-stand-ins bcd2b15e
 function byteLevel(options: Record<string, boolean>): Record<string, unknown> {
   return {
     type: "ByteLevel",

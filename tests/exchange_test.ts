@@ -15,10 +15,12 @@ import { type NamedRoles, rolesOf } from "lib/data/token-roles.ts";
 import { Random } from "lib/engine/random.ts";
 import { exportGGUF, exportHuggingFace, importHuggingFace } from "lib/exchange.ts";
 import { generate } from "lib/sample.ts";
-import { CharacterTokenizer, Tokenizer, TokenizerFormatError } from "lib/tokenizer.ts";
+import { CharacterTokenizer, Tokenizer } from "lib/tokenizer.ts";
+import { TokenizerFormatError } from "lib/data/fields.ts";
 import { GPT, type GPTConfig } from "lib/transformer.ts";
 import torch from "./fixtures/hf-gpt2.json" with { type: "json" };
 import { assertTensor, testOnBackends } from "./support.ts";
+import { NOT_UNIX, testIf } from "./optional.ts";
 
 const FIXTURES = join(import.meta.dirname!, "fixtures");
 const PROMPT = "Once upon a rabbit";
@@ -435,11 +437,10 @@ Deno.test("sizes under the names of other kinds of models are read; two that dis
   }
 });
 
-Deno.test({
-  name:
-    "a folder of links is read, as in Hugging Face's cache; a link to nothing is said to be one",
-  ignore: Deno.build.os === "windows",
-  fn: () =>
+testIf(
+  NOT_UNIX,
+  "a folder of links is read, as in Hugging Face's cache; a link to nothing is said to be one",
+  () =>
     inFolder(async (cache) => {
       const blobs = join(cache, "blobs"), folder = join(cache, "snapshots", "main");
       await Deno.mkdir(blobs);
@@ -461,6 +462,19 @@ Deno.test({
       await Deno.remove(join(folder, shard));
       await assertRejects(load, HuggingFaceError, `lacks ${shard}, one of the 2 files`);
     }),
+);
+
+Deno.test("a pointer of git-LFS or a web page in a file's place is said to be one", async () => {
+  const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  const page = "<!DOCTYPE html><html><body>404</body></html>";
+  for (const [text, words] of [[pointer, "a git-LFS pointer"], [page, "a web page (HTML)"]]) {
+    for (const name of ["model.safetensors", "config.json", "tokenizer.json"]) {
+      await withCopy(async (folder) => {
+        await Deno.writeTextFile(join(folder, name), text);
+        await assertRejects(() => importHuggingFace(folder), Error, `${name}: is ${words}`);
+      });
+    }
+  }
 });
 
 Deno.test("a folder to export into may be named in any way", async () => {

@@ -19,5 +19,5 @@ export function testIf(
 /** For tests on the graphics card: its device and tfjs's engine outlive one test. */
 export const SHARED_DEVICE = { sanitizeOps: false, sanitizeResources: false };
 
-/** Why no program can be stopped, or ended at any moment, by a signal. */
-export const NO_SIGNALS = Deno.build.os === "windows" ? "Windows has no signals" : "";
+/** Why there are no signals, pipes, links and file modes as tests use them. */
+export const NOT_UNIX = Deno.build.os === "windows" ? "this is Windows, not Unix" : "";

@@ -251,6 +251,8 @@ Deno.test("a huge size is refused at once, and no list of its divisors is made",
   const { message } = assertThrows(() => gptConfig(large), RangeError, "nHead must be a divisor");
   assert(message.length < 400, message);
   assert(performance.now() - start < 500);
+  const table = () => new GPT({ vocabSize: 2 ** 24, nEmbd: 2 ** 10 });
+  assertThrows(table, RangeError, "wte.weight must have at most 1073741824 numbers");
   const heads = { vocabSize: 7, nEmbd: 720720, nHead: 17 };
   assert(assertThrows(() => gptConfig(heads), RangeError).message.endsWith(" …), got 17"));
 });

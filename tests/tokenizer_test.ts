@@ -41,8 +41,8 @@ import {
   splitWords,
   STAND_INS,
   Tokenizer,
-  TokenizerFormatError,
 } from "lib/tokenizer.ts";
+import { TokenizerFormatError } from "lib/data/fields.ts";
 import huggingFace from "./fixtures/tokenizer.json" with { type: "json" };
 
 /** What tokenizers are known to get wrong: joiners, marks, odd blanks, odd line ends, digits of other scripts, halves. */

@@ -11,6 +11,7 @@ import * as tf from "@tensorflow/tfjs";
 import { formatNumber, formatTable } from "lib/notebook/format.ts";
 import { runProgram, suggest, UsageError } from "./cli.ts";
 import { ROOT } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
 /** One measured number. */
 export interface BenchRow {
@@ -45,7 +46,7 @@ export interface Machine {
 
 const FOLDER = join(ROOT, "tools", "bench");
 
-const USAGE = `usage: deno task bench <name> [--json FILE] [flags of the bench]
+const USAGE = `usage: ${taskCommand("bench")} <name> [--json FILE] [flags of the bench]
 
   --json FILE   write the result as { name, machine, rows: [{ label, value, unit, ratio? }] }`;
 

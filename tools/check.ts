@@ -8,10 +8,11 @@ import { chapterFiles, readFlags, runProgram } from "./cli.ts";
 import { listChapters, NotebookError, readNotebook, ROOT } from "./notebook.ts";
 import { tangle } from "./tangle.ts";
 import { problemLines, type Staged, typeProblems } from "./typecheck.ts";
+import { taskCommand } from "./task.ts";
 
 const HELP = `Type checks lib, tools, tests, benches, and the code cells of the chapters.
 
-usage: deno task check [chapter…]
+usage: ${taskCommand("check")} [chapter…]
 
   chapter   03, attention, 03-attention or a path: check only the cells of these`;
 

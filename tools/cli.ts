@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { findChapter, listChapters, NotebookError, NOTEBOOKS } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
 /** A command line that makes no sense; the message says what would. */
 export class UsageError extends Error {
@@ -145,7 +146,7 @@ function diskCure(error: unknown): string | undefined {
 const DISK_CURES: Record<string, string> = {
   EROFS: "copy the project into a folder of your own",
   EACCES: "copy the project into a folder of your own, or have its owner run this",
-  ENOSPC: "the disk is full: deno task doctor says how much is free",
+  ENOSPC: `the disk is full: ${taskCommand("doctor")} says how much is free`,
 };
 
 /** What to tell of an error that is no fault of the program's; undefined if it is one. */

@@ -10,8 +10,9 @@ import type { Finding } from "./doctor/finding.ts";
 import { installedKernel, isCurrentKernel, kernelFolder } from "./install-kernel.ts";
 import { runtimeFolder } from "./jupyter/process.ts";
 import { ROOT } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = `usage: deno task doctor [--quick]
+const USAGE = `usage: ${taskCommand("doctor")} [--quick]
 
 Says what works here. ✓ works, ! works with a catch, ✗ does not work; after the arrow stands the cure.
 Exit code 1 if nothing would run, or results would be wrong.
@@ -100,7 +101,7 @@ function machine(): Finding {
 }
 
 async function kernelSpec(): Promise<Finding> {
-  const cure = "deno task kernel (only needed to open chapters in JupyterLab or VS Code)";
+  const cure = `${taskCommand("kernel")} (only needed to open chapters in JupyterLab or VS Code)`;
   const spec = await installedKernel();
   if (!spec) return { sign: "!", text: "the Jupyter kernel is not installed", cure };
   const [program] = spec.argv ?? [];

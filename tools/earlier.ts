@@ -4,7 +4,6 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { taskCommand } from "lib/engine/environment.ts";
 import { show } from "lib/notebook/show.ts";
 import { chapterFiles } from "./cli.ts";
 import { type Chapter, codeCells, readChapter } from "./export/chapter.ts";
@@ -13,6 +12,7 @@ import { type ImportedName, importsIn, specifierOf } from "./export/imports.ts";
 import { moduleText, readModule } from "./export/module.ts";
 import { listChapters, type Notebook, NotebookError, readNotebook, ROOT } from "./notebook.ts";
 import { parseModule } from "./syntax.ts";
+import { taskCommand } from "./task.ts";
 
 /** What was found about the modules that a chapter imports, a sentence each. */
 export interface Findings {

@@ -27,10 +27,11 @@ import {
 } from "./notebook.ts";
 import { tangleExported } from "./tangle.ts";
 import { problemLines, type TypeProblem, typeProblems } from "./typecheck.ts";
+import { taskCommand } from "./task.ts";
 
 const HELP = `Writes what the chapters export into lib.
 
-usage: deno task export [chapter…] [--check | --update | --force]
+usage: ${taskCommand("export")} [chapter…] [--check | --update | --force]
 
   chapter    03, attention, 03-attention or a path; all of them if none is named
   --check    write nothing; show where lib differs, and exit 1 if it does
@@ -190,8 +191,10 @@ function refuseOverwriting(
     ? `in ${edited.length > 1 ? "cells" : "cell"} ${edited.join(", ")}`
     : "above or between its cells";
   const problem =
-    `${path} was edited by hand, ${where}. Keep the edit: "deno task export --update ${name}". ` +
-    `Throw it away: "deno task export --force ${name}".`;
+    `${path} was edited by hand, ${where}. Keep the edit: "${
+      taskCommand(`export --update ${name}`)
+    }". ` +
+    `Throw it away: "${taskCommand(`export --force ${name}`)}".`;
   throw new NotebookError(file, problem);
 }
 
@@ -236,7 +239,7 @@ export async function updateOne(chapter: Chapter, root = ROOT): Promise<Exported
   if (before === undefined) {
     throw new NotebookError(
       chapter.file,
-      `${path} is not there: run "deno task export ${chapter.name}"`,
+      `${path} is not there: run "${taskCommand(`export ${chapter.name}`)}"`,
     );
   }
   const update = await carryBack(readNotebook(chapter.file), chapter, before, root);
@@ -358,7 +361,9 @@ async function run({ names, check, update, force }: Options, root: string): Prom
   const lost = names.length ? [] : orphans(chapters, root);
   for (const { path, advice } of lost) console.log(`${path}: ${advice}`);
   if (chapters.length === 0) console.log("no chapter exports anything yet");
-  if (differing) console.log(`${differing} of ${chapters.length} differ: run "deno task export"`);
+  if (differing) {
+    console.log(`${differing} of ${chapters.length} differ: run "${taskCommand("export")}"`);
+  }
   return differing || (check && lost.length) ? 1 : 0;
 }
 

@@ -5,7 +5,6 @@
  *     deno task fmt [--check]
  */
 import { basename, join } from "node:path";
-import { taskCommand } from "lib/engine/environment.ts";
 import { readFlags, runProgram, sentenceOf, UsageError } from "./cli.ts";
 import {
   formatNotebook,
@@ -18,8 +17,9 @@ import {
   ROOT,
   writeWhole,
 } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = "usage: deno task fmt [--check]";
+const USAGE = `usage: ${taskCommand("fmt")} [--check]`;
 
 async function deno(...args: string[]): Promise<boolean> {
   const command = new Deno.Command(Deno.execPath(), {

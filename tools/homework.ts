@@ -19,11 +19,15 @@ import { refuseBrokenDeno } from "./deno-version.ts";
 import { check } from "./homework/check.ts";
 import { readManifest } from "./homework/manifest.ts";
 import { listChapters, ROOT } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE =
-  `usage: deno task homework release [chapters…] --to FOLDER [--with CHAPTERS] [--solutions | --nbgrader] [--force]
-       deno task homework check [chapters…]
-       deno task homework grade FOLDER [--chapter CHAPTERS] [--json FILE] [--csv FILE] [--feedback FOLDER] [--summary FILE]
+const USAGE = `usage: ${
+  taskCommand("homework")
+} release [chapters…] --to FOLDER [--with CHAPTERS] [--solutions | --nbgrader] [--force]
+       ${taskCommand("homework")} check [chapters…]
+       ${
+  taskCommand("homework")
+} grade FOLDER [--chapter CHAPTERS] [--json FILE] [--csv FILE] [--feedback FOLDER] [--summary FILE]
 
   release      writes a folder for learners: stubs instead of solutions, no hidden tests, locked checks.
                All chapters unless told. What learners have changed in it stays.

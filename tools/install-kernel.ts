@@ -13,8 +13,9 @@ import { basename, dirname, join } from "node:path";
 import { readFlags, runProgram, UsageError } from "./cli.ts";
 import { refuseBrokenDeno } from "./deno-version.ts";
 import { ROOT } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = `usage: deno task kernel
+const USAGE = `usage: ${taskCommand("kernel")}
 
 Writes the kernel "deno" into Jupyter's data folder: $JUPYTER_DATA_DIR, or the one of this system's users.`;
 

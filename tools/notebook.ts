@@ -5,8 +5,8 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { taskCommand } from "lib/engine/environment.ts";
 import { formatNotebook, type Notebook } from "./nbformat.ts";
+import { taskCommand } from "./task.ts";
 
 export { formatNotebook };
 export type { Cell, GradeInfo, Notebook, Output } from "./nbformat.ts";

@@ -15,9 +15,11 @@ import type { CellProblem } from "./jupyter/explain.ts";
 import { withoutFolders } from "./jupyter/portable.ts";
 import { listChapters, type Notebook, readNotebook, writeNotebook } from "./notebook.ts";
 import { duration, LiveLine } from "./terminal.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE =
-  `usage: deno task run [chapters…] [--write] [--profile smoke|laptop|gpu] [--out FOLDER] [--timeout SECONDS]
+const USAGE = `usage: ${
+  taskCommand("run")
+} [chapters…] [--write] [--profile smoke|laptop|gpu] [--out FOLDER] [--timeout SECONDS]
 
   chapters    03, attention, 03-attention or a path; all of them unless told
   --write     put the outputs into the notebooks themselves, too

@@ -18,9 +18,11 @@ import { isCurrentKernel } from "./install-kernel.ts";
 import { listChapters } from "./notebook.ts";
 import { PROFILES, runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE =
-  `usage: deno task start [--only CHAPTERS] [--profile smoke|laptop|gpu] [--fresh] [--write]
+const USAGE = `usage: ${
+  taskCommand("start")
+} [--only CHAPTERS] [--profile smoke|laptop|gpu] [--fresh] [--write]
 
   --only      chapters to run, such as 03 or 03-attention; repeat it or use commas
   --profile   smoke: a minute or two, for trying; laptop: minutes on two cores; gpu: for a real graphics card
@@ -218,7 +220,7 @@ function placeLines(trained: boolean, hasKernel: boolean): string[] {
     `this report        ${join(build, "report.json")}`,
     "",
     `Next: ${
-      hasKernel ? "" : "deno task kernel, then "
+      hasKernel ? "" : `${taskCommand("kernel")}, then `
     }open notebooks/01-tokenizer.ipynb in VS Code or JupyterLab.`,
   ];
 }

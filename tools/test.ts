@@ -11,8 +11,9 @@ import { runtimeFolder } from "./jupyter/process.ts";
 import { listChapters, ROOT } from "./notebook.ts";
 import { runChapter, stopOnInterrupt } from "./run.ts";
 import { duration } from "./terminal.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = `usage: deno task test [steps…] [--only CHAPTERS] [--no-skips]
+const USAGE = `usage: ${taskCommand("test")} [steps…] [--only CHAPTERS] [--no-skips]
 
   steps       format, lint, check, export, unit, tools, notebooks; all of them unless told
   --only      chapters that the step "notebooks" runs, such as 03 or 03,05; all of them unless told

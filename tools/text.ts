@@ -23,8 +23,9 @@ import {
   writeNotebook,
   writeWhole,
 } from "./notebook.ts";
+import { taskCommand } from "./task.ts";
 
-const USAGE = `usage: deno task text <chapter> [--from <file>]
+const USAGE = `usage: ${taskCommand("text")} <chapter> [--from <file>]
 
   chapter   03, attention, 03-attention or a path; with --from also a new one, as 07-finetune
   --from    take the text in a file back into the chapter

@@ -2,6 +2,7 @@
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Tangled } from "./tangle.ts";
+import { taskCommand } from "./task.ts";
 
 /** Something that the type checker found. */
 export interface TypeProblem {
@@ -88,7 +89,7 @@ function withoutEchoes(problems: TypeProblem[]): TypeProblem[] {
     /implicitly has an 'any' type|^Untyped function calls/.test(one.message);
   return problems.filter((one) => !(torn.has(file(one)) && isEcho(one))).map((one) =>
     isLost(one) && /lib\/[a-z-]+\.ts'/.test(one.message)
-      ? { ...one, message: `${one.message}\nIf a chapter exports it: deno task export` }
+      ? { ...one, message: `${one.message}\nIf a chapter exports it: ${taskCommand("export")}` }
       : one
   );
 }

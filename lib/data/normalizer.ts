@@ -27,7 +27,7 @@ function stepOf(step: Fields): Normalize {
   const { type } = step;
   demandKnown(step, ["type"], `normalizer ${shown(type)}`);
   if (type === "Lowercase") return lowercase;
-  const isForm = type === "NFC" || type === "NFD" || type === "NFKC" || type === "NFKD";
+  const isForm = type === "NFC" || type === "NFD"; // the tables for NFKC and NFKD are of another Unicode there
   demand(isForm, `normalizer of type ${shown(type)} is not supported`);
   return (text) => text.normalize(type);
 }

@@ -14,7 +14,7 @@ const REFUSED: [RegExp, string][] = [
 ];
 
 /** One sign of a pattern: an escape, or a character. */
-const SIGN = /\\[pP]\{[^}]*\}|\\[^]|[^]/gu;
+const SIGN = /\[:\^?\w+:\]|\\[pP]\{[^}]*\}|\\[^]|[^]/gu;
 
 /**
  * A pattern of Oniguruma's in JavaScript. What it leaves out is found, too, as the group `gap`, so that the matches lie side by
@@ -45,10 +45,31 @@ function translate(pattern: string, whole: string): RegExp {
     refuse(pattern, REFUSED);
     refuseManyLetterCases(pattern);
     // The last branch never matches. Its letter keeps the library from ignoring case everywhere because of one `(?i:…)`.
-    return toJavaScript(`${whole}|(?!)a`);
+    return toJavaScript(`${withWords(whole)}|(?!)a`);
   } catch (error) {
     throw new SyntaxError(`pattern ${JSON.stringify(pattern)}: ${(error as Error).message}`);
   }
+}
+
+/** A letter of a word for Oniguruma: outside a class, also six signs of Latin-1. */
+const WORD = "[:word:]²³¹¼½¾";
+
+/** What these signs are in a pattern, in words that the library reads as Oniguruma does. */
+const WORDS: Record<string, string> = {
+  "\\w": `[${WORD}]`,
+  "\\W": `[^${WORD}]`,
+  "\\b": `(?:(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}]))`,
+  "\\B": `(?:(?<=[${WORD}])(?=[${WORD}])|(?<![${WORD}])(?![${WORD}]))`,
+};
+const WORDS_IN_CLASS: Record<string, string> = { "\\w": "[:word:]", "\\W": "[:^word:]" };
+
+function withWords(pattern: string): string {
+  let depth = 0;
+  return pattern.replace(SIGN, (sign) => {
+    if (sign === "[") depth++;
+    if (sign === "]") depth--;
+    return (depth > 0 ? WORDS_IN_CLASS : WORDS)[sign] ?? sign;
+  });
 }
 
 /** ES2018 has no sets within sets, ES2024 has. V8 15 forgets where `(?i:…)` ends under the flag v, so ES2025 will not do. */
@@ -72,26 +93,31 @@ function refuse(pattern: string, refused: [RegExp, string][]): void {
   }
 }
 
-/** Without regard to case, `ss` is ß for Oniguruma and two letters for JavaScript. */
+/** Without regard to case, `ss` is ß for Oniguruma and two letters for JavaScript, and ς is σ. */
 function refuseManyLetterCases(pattern: string): void {
   if (!/\(\?\w*i/.test(pattern)) return;
-  const lower = pattern.toLowerCase();
-  const letters = manyLetterCases().find((letters) => lower.includes(letters));
-  if (letters) {
-    throw new Error(
-      `"${letters}" beside (?i) is not supported: it is one letter in capitals or small`,
-    );
-  }
+  const plain = pattern.replace(/\\u([\da-f]{4})|\\x\{([\da-f]+)\}/gi, (_, four, more) => {
+    return String.fromCodePoint(parseInt(four ?? more, 16));
+  });
+  const lower = plain.toLowerCase();
+  const found = (odd ??= oddCases()).find((letters) =>
+    lower.includes(letters) || plain.includes(letters)
+  );
+  if (found) throw new Error(`"${found}" beside (?i) is not supported: it has more cases than two`);
 }
 
-/** The texts that are one letter in another case, such as "ss" and "ß", "ffi" and "ﬃ". */
-function manyLetterCases(): string[] {
-  const found: string[] = ["ẞ"];
-  for (let code = 0xdf; code <= 0xfb17; code++) {
+let odd: string[] | undefined;
+
+/** The letters that have more cases than two, but for ASCII, and the texts that are one letter in another case, such as "ss". */
+function oddCases(): string[] {
+  const several: string[] = ["ẞ"], groups = new Map<string, string[]>();
+  for (let code = 0; code <= 0xffff; code++) {
     const letter = String.fromCharCode(code), folded = letter.toUpperCase().toLowerCase();
-    if (folded.length > 1 && folded !== letter) found.push(folded, letter);
+    if (folded.length > 1 && folded !== letter) several.push(folded, letter);
+    else if (folded !== letter) groups.set(folded, [...groups.get(folded) ?? [folded], letter]);
   }
-  return found;
+  const odd = [...groups.values()].filter(({ length }) => length > 2).flat();
+  return [...several, ...odd.filter((letter) => letter > "\x7f")];
 }
 
 /** What Rust's engine means otherwise than Oniguruma. */

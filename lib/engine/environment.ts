@@ -24,21 +24,3 @@ export async function libraryFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
   if (!response.ok) throw new Error(`${url.href} could not be loaded: ${response.status}`);
   return new Uint8Array(await response.arrayBuffer());
 }
-
-/**
- * How to type one of the project's tasks here: through npx where Deno came with it and is on nobody's PATH.
- *
- * @example taskCommand("start --only 05") // "npx -y deno@2.9.6 task start --only 05"
- */
-export function taskCommand(task: string, deno: string = executable()): string {
-  const isNpx = /[\\/](_npx|_cacache|dlx-[^\\/]*|node_modules|kernels)[\\/]/.test(deno);
-  return `${isNpx ? `npx -y deno@${Deno.version.deno}` : "deno"} task ${task}`;
-}
-
-function executable(): string {
-  try {
-    return Deno.execPath();
-  } catch { // a test that may not know
-    return "";
-  }
-}

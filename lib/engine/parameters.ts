@@ -5,6 +5,9 @@
 import * as tf from "@tensorflow/tfjs";
 import { Random } from "./random.ts";
 
+/** The most numbers of one parameter: 4 GiB, more than a processor's buffer or a graphics card's can be. */
+const MOST = 2 ** 30;
+
 /** A model's parameters in the order in which they were made; the parts of the model create theirs here. */
 export class Parameters {
   readonly #variables = new Map<string, tf.Variable>();
@@ -12,9 +15,17 @@ export class Parameters {
   /** @param random where initial values come from */
   constructor(readonly random: Random = new Random(1337)) {}
 
-  /** A new parameter of `shape`, drawn from a normal distribution with mean 0 and standard deviation `std`. */
+  /**
+   * A new parameter of `shape`, drawn from a normal distribution with mean 0 and standard deviation `std`.
+   *
+   * @throws RangeError if it would hold more than 2^30 numbers
+   */
   normal(name: string, shape: number[], std: number): tf.Variable {
-    const values = this.random.normals(tf.util.sizeFromShape(shape), std);
+    const size = tf.util.sizeFromShape(shape);
+    if (size > MOST) {
+      throw new RangeError(`${name} must have at most ${MOST} numbers, got ${size} in [${shape}]`);
+    }
+    const values = this.random.normals(size, std);
     return this.#add(name, tf.tensor(values, shape, "float32"));
   }
 

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { check, main } from "tools/check.ts";
 import { NotebookError, readNotebook } from "tools/notebook.ts";
 import { codeTokens, syntaxErrors } from "tools/syntax.ts";
@@ -77,7 +78,7 @@ Deno.test("check tells errors of cells, of lib, and of chapters that do not pars
     1,
   );
   assertEquals(found('notebooks/03-lost.ipynb, cell "one", line 1\n'), 1);
-  assertEquals(found("If a chapter exports it: deno task export"), 1);
+  assertEquals(found(`If a chapter exports it: ${taskCommand("export")}`), 1);
   assertEquals(found("lib/engine/bad.ts:1:14\n"), 1);
   assertEquals(found("Cannot find name 'ParsedPath'"), 1);
   assertEquals(problems.length, 6, problems.join("\n\n"));

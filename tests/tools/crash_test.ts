@@ -6,7 +6,7 @@ import { loadCheckpoint, saveCheckpoint } from "lib/train.ts";
 import { CharacterTokenizer } from "lib/tokenizer.ts";
 import { GPT } from "lib/transformer.ts";
 import { Random } from "lib/engine/random.ts";
-import { NO_SIGNALS, testIf } from "../optional.ts";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 const KILLS = 50;
@@ -66,7 +66,7 @@ async function killedAfter(command: Deno.Command, milliseconds: number): Promise
 }
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   `killed ${KILLS} times while it saves, there is always a whole checkpoint`,
   () =>
     inFolder(async (parent) => {
@@ -93,7 +93,7 @@ testIf(
 );
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "a full disk ends the save with a reason; what was there stays",
   () =>
     inFolder(async (parent) => {
@@ -112,7 +112,7 @@ testIf(
 );
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "a folder that may not be written is named",
   () =>
     inFolder(async (parent) => {

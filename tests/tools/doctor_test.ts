@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { join } from "node:path";
 import { brokenDeno, TESTED_DENO } from "tools/deno-version.ts";
 import { denoVersion } from "tools/doctor.ts";
@@ -39,7 +40,10 @@ Deno.test("the doctor probes each backend and says what is missing, with a cure"
     for (const backend of ["wasm", "cpu"]) {
       assertStringIncludes(stdout, `✓ ${backend} computes matmul, softmax, a gradient right`);
     }
-    assertStringIncludes(stdout, "! the Jupyter kernel is not installed\n    → deno task kernel");
+    assertStringIncludes(
+      stdout,
+      `! the Jupyter kernel is not installed\n    → ${taskCommand("kernel")}`,
+    );
 
     assertEquals((await runTool("install-kernel.ts", [], env)).code, 0);
     const spec = JSON.parse(

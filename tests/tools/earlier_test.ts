@@ -1,7 +1,7 @@
 /** What a chapter says where an earlier one was not exported, or is not what it was. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { basename, join } from "node:path";
-import { taskCommand } from "lib/engine/environment.ts";
 import { afterChapters, lookBack } from "tools/earlier.ts";
 import { codeCells } from "tools/export/chapter.ts";
 import { moduleText } from "tools/export/module.ts";
@@ -38,6 +38,7 @@ export const twice = (text: string): number => 2 * count(text);
 const NOUNS = `%% setup code
 import { twice } from "lib/verbs.ts";
 import * as everything from "lib/words.ts";
+import { taskCommand } from "tools/task.ts";
 
 %% broken code
 const a = ;

@@ -2,7 +2,7 @@
  * Models of ours in other programs, and theirs here: llama.cpp (npm node-llama-cpp) and Hugging Face's transformers (Python).
  * Each test is skipped where its program cannot be had, and says so.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as tf from "@tensorflow/tfjs";
 import { join } from "node:path";
 import { useBackend } from "lib/engine/backend.ts";
@@ -171,5 +171,49 @@ testIf(
       const { ids, logits } = await inPython(WRITE, folder);
       const { model } = await importHuggingFace(folder);
       await assertTensor(model.forward(tf.tensor2d([ids], [1, ids.length], "int32")), logits, 1e-4);
+    }),
+);
+
+/** The files that people make of one tied model, under the names and in the halves that their programs store. */
+const SPELLINGS = `
+import json, os, sys, torch
+from transformers import GPT2Config, GPT2LMHeadModel
+from safetensors.torch import save_file, save_model
+torch.manual_seed(3)
+config = GPT2Config(vocab_size=24, n_positions=16, n_embd=8, n_layer=2, n_head=2)
+model = GPT2LMHeadModel(config).eval()
+def folder(name, fields):
+    path = os.path.join(sys.argv[1], name)
+    os.makedirs(path, exist_ok=True)
+    json.dump(fields, open(path + "/config.json", "w"))
+    return path + "/model.safetensors"
+fields = config.to_dict()
+save_model(model, folder("half", fields))
+save_model(torch.compile(model), folder("compiled", fields))
+save_model(torch.nn.DataParallel(model), folder("parallel", fields))
+aliases = {**fields, **{alias: fields[name] for alias, name in config.attribute_map.items()}}
+for name in config.attribute_map.values(): del aliases[name]
+assert GPT2Config.from_dict(aliases).n_head == 2
+save_model(model, folder("aliases", aliases))
+model.save_pretrained(sys.argv[1] + "/shards", max_shard_size="2KB")
+untied = GPT2LMHeadModel(GPT2Config.from_dict({**fields, "tie_word_embeddings": False}))
+untied.save_pretrained(sys.argv[1] + "/untied")
+ids = torch.arange(0, 16).unsqueeze(0)
+with torch.no_grad(): print(json.dumps({"ids": ids[0].tolist(), "logits": model(ids).logits.flatten().tolist()}))
+`;
+
+testIf(
+  transformers.problem,
+  "what PyTorch's programs store of one model is one model here, and an untied one is refused",
+  () =>
+    inFolder(async (folder) => {
+      const { ids, logits } = await inPython(SPELLINGS, folder);
+      for (const name of ["half", "compiled", "parallel", "aliases", "shards"]) {
+        const { model } = await importHuggingFace(join(folder, name));
+        const ours = model.forward(tf.tensor2d([ids], [1, ids.length], "int32"));
+        await assertTensor(ours, logits, 1e-5);
+      }
+      const untied = () => importHuggingFace(join(folder, "untied"));
+      await assertRejects(untied, Error, "differs from the token table");
     }),
 );

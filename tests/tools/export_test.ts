@@ -5,6 +5,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { join } from "node:path";
 import { UsageError } from "tools/cli.ts";
 import { exportChapter, exportOne, main, readChapters } from "tools/export.ts";
@@ -476,7 +477,9 @@ Deno.test("work in lib is not overwritten without --force", async () => {
   assertEquals((await exported(book, "--force")).code, 0);
   book.edit("lib/words.ts", "words.length", "words.length + 1");
   await refused(
-    'was edited by hand, in cell "ex-count". Keep the edit: "deno task export --update 01-words"',
+    `was edited by hand, in cell "ex-count". Keep the edit: "${
+      taskCommand("export --update 01-words")
+    }"`,
   );
   await exported(book, "--force");
   book.edit("lib/words.ts", "// export", "// my words\n// export");
@@ -538,7 +541,7 @@ Deno.test("the command line is checked", async () => {
   await refused("exclude one another", "--check", "--force");
   await refused('no chapter "wrods": there is 01-words, 02-plain', "wrods");
   await refused("no file", "notebooks/none.ipynb");
-  assertStringIncludes((await exported(book, "--help")).text, "usage: deno task export");
+  assertStringIncludes((await exported(book, "--help")).text, `usage: ${taskCommand("export")}`);
   await assertRejects(
     () => main(["02"], book.root),
     NotebookError,
@@ -552,7 +555,7 @@ Deno.test("a wrong command line ends with 2 and the usage", async () => {
     cwd: new URL("../..", import.meta.url),
   }).output();
   assertEquals(code, 2);
-  assertStringIncludes(new TextDecoder().decode(stderr), "usage: deno task export");
+  assertStringIncludes(new TextDecoder().decode(stderr), `usage: ${taskCommand("export")}`);
 });
 
 Deno.test("exportChapter says what it wrote and how to import it", async () => {

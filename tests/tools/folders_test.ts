@@ -1,6 +1,7 @@
 /** Folders that depend on where a program stands: `.`, `..`, names without a path, and a place that is gone. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 
@@ -67,12 +68,12 @@ Deno.test("a run saves into the current folder, the one above it, and any name i
   }
 });
 
-Deno.test({
-  name: "where the current folder is gone, a name in it is refused in words",
-  ignore: Deno.build.os === "windows",
-  fn: async () => {
+testIf(
+  NOT_UNIX,
+  "where the current folder is gone, a name in it is refused in words",
+  async () => {
     const gone = await Deno.makeTempDir();
     const said = await saveInto(gone, ["out"], `Deno.removeSync(${JSON.stringify(gone)});\n`);
     assert(said.includes("cannot tell where out is: the current folder is gone"), said);
   },
-});
+);

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { type Answer, type Client, installInto, KernelProgram, texts } from "./client.ts";
 import { ZmtpSocket } from "tools/jupyter/zmtp.ts";
 import { endsWithin, withFolder } from "./kernel_support.ts";
-import { NO_SIGNALS, testIf } from "../optional.ts";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 /** Installs the kernel into a folder of its own and opens it for one test. */
 async function withKernel(
@@ -135,7 +135,7 @@ Deno.test("what is not a cell passes through: names, completeness, completions, 
 });
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "Stop keeps the kernel, and a cell that does not listen is told so",
   async () => {
     await withKernel(async (client, program) => {

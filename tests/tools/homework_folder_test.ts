@@ -6,6 +6,8 @@ import { learnerNotebook } from "tools/homework/release.ts";
 import { readSubmission, SubmissionError } from "tools/homework/submission.ts";
 import { findChapter, formatNotebook, readNotebook, ROOT } from "tools/notebook.ts";
 import { printed } from "./book.ts";
+import { ask } from "tools/programs.ts";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 const file = findChapter("03");
 const book = readNotebook(file);
@@ -114,6 +116,7 @@ Deno.test("links are refused in words, and nothing of what they lead to is shown
 const UNUSUAL: [name: string, content: string | Uint8Array, says: RegExp][] = [
   ["empty", "", /is empty/],
   ["binary", Uint8Array.of(0xff, 0xfe, 0x7b, 0, 0x7d, 0), /not UTF-8/],
+  ["zip", Uint8Array.of(0x50, 0x4b, 3, 4, 0xff, 0xfe, 0), /is a zip archive/],
   ["secret", "PASSWORD=SECRETLINE\n", /not valid JSON, line 1\.$/],
   ["nearly", '{"cells": [\n {"source": "a"},\n SECRETLINE\n]}', /not valid JSON, line 3\.$/],
   ["key", "-----BEGIN SECRETLINE-----", /not valid JSON, line 1\.$/],
@@ -201,21 +204,20 @@ Deno.test("a solution that became text, or is gone, is told to learner and teach
   }
 });
 
-Deno.test({
-  name: "a pipe or a socket that is called like a notebook is not waited for",
-  ignore: Deno.build.os === "windows",
-  fn: async () => {
+testIf(
+  NOT_UNIX,
+  "a pipe or a socket that is called like a notebook is not waited for",
+  async () => {
     using course = new Course();
-    const { success } = await new Deno.Command("mkfifo", { args: [join(course.in, "fifo.ipynb")] })
-      .output();
-    assert(success);
+    const { ok, problem } = await ask("mkfifo", [join(course.in, "fifo.ipynb")]);
+    assert(ok, problem);
     using _socket = Deno.listen({ transport: "unix", path: join(course.in, "socket.ipynb") });
     await course.grade();
     for (const name of ["fifo", "socket"]) {
       assertMatch(course.problem(`${name}.ipynb`), /is a pipe or a device/);
     }
   },
-});
+);
 
 /** Names of learners that do harm where they are shown or become names of files. */
 const NAMES = [
@@ -331,6 +333,8 @@ Deno.test("a run that is stopped or killed has written what it had graded", asyn
       }).spawn();
       const text = new Response(child.stdout).text();
       while (gradedIn(json).length < 3) await new Promise((done) => setTimeout(done, 50));
+      await new Promise((done) => setTimeout(done, 1000));
+      const sandboxes = sandboxesOf(child.pid);
       child.kill(signal);
       const { success } = await child.status;
       assert(!success);
@@ -338,11 +342,41 @@ Deno.test("a run that is stopped or killed has written what it had graded", asyn
       assertEquals(Deno.readTextFileSync(join(out, "g.csv")).trimEnd().split("\r\n").length, 4);
       const pages = [...Deno.readDirSync(join(out, "pages"))].map(({ name }) => name).sort();
       assertEquals(pages, ["aa.html", "ab.html", "ac.html"]);
+      if (signal === "SIGINT" && Deno.build.os === "linux") {
+        assertEquals(sandboxes.length, 1);
+        await new Promise((done) => setTimeout(done, 300));
+        assertEquals(sandboxes.filter(isRunning), []);
+      }
       if (signal === "SIGINT") assertStringIncludes(await text, "stopped: 3 of 4 graded");
       await child.stdout.cancel().catch(() => {});
     });
   }
 });
+
+/** Numbers of the sandboxes that a process has started; Linux tells. */
+function sandboxesOf(parent: number): string[] {
+  if (Deno.build.os !== "linux") return [];
+  const all = [...Deno.readDirSync("/proc")].map(({ name }) => name).filter((name) =>
+    /^\d+$/.test(name)
+  );
+  return all.filter((pid) => {
+    try {
+      const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+      const isChild = stat.slice(stat.lastIndexOf(")")).split(" ")[2] === String(parent);
+      return isChild && Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes("sandbox-");
+    } catch {
+      return false; // it has just ended
+    }
+  });
+}
+
+function isRunning(pid: string): boolean {
+  try {
+    return !/\) Z /.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+  } catch {
+    return false;
+  }
+}
 
 function gradedIn(json: string): string[] {
   try {

@@ -76,7 +76,7 @@ const ten: Record<string, Notebook> = {
     check.metadata.nbgrader!.points = 100;
   }),
   "own-helper": learner(
-    { "scaled-scores": "return byRoot(tf.matMul(q, k, false, true), q) as T;" },
+    { "scaled-scores": "return divided(tf.matMul(q, k, false, true), q) as T;" },
     (copy) => {
       const at = copy.cells.indexOf(cellOf(copy, "scaled-scores"));
       copy.cells.splice(at, 0, {
@@ -84,7 +84,7 @@ const ten: Record<string, Notebook> = {
         cell_type: "code",
         metadata: {},
         source:
-          "function byRoot(x: tf.Tensor, q: tf.Tensor) {\n  console.log(1);\n  return x.div(Math.sqrt(q.shape.at(-1)!));\n}",
+          "function divided(x: tf.Tensor, q: tf.Tensor) {\n  console.log(1);\n  return x.div(Math.sqrt(q.shape.at(-1)!));\n}",
         outputs: [],
         execution_count: null,
       });

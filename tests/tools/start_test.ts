@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { existsSync } from "node:fs";
 import { cp, symlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -141,7 +142,7 @@ Deno.test("start: exports, runs the chapters in order, reports", async (test) =>
         assertStringIncludes(stderr, expected);
       }
       assertEquals((await start([], { NANO_LLM_PROFILE: "big" })).code, 2);
-      assertStringIncludes((await start(["--help"])).stdout, "usage: deno task start");
+      assertStringIncludes((await start(["--help"])).stdout, `usage: ${taskCommand("start")}`);
     });
   });
 });
@@ -161,6 +162,9 @@ Deno.test("the report counts one chapter as one, and sends nobody to install wha
   const chapters = [{ name: "01-words", ok: true, seconds: 1, cells: 3 }];
   const report = { profile: "smoke", backend: "cpu", chapters, train: null, sample: null };
   assertStringIncludes(reportText(report, "backend cpu"), "1 chapter in 1.0 s");
-  assertStringIncludes(reportText(report, "backend cpu"), "Next: deno task kernel, then open");
+  assertStringIncludes(
+    reportText(report, "backend cpu"),
+    `Next: ${taskCommand("kernel")}, then open`,
+  );
   assertStringIncludes(reportText(report, "backend cpu", true), "Next: open notebooks/01");
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { NOTEBOOKS, readNotebook } from "tools/notebook.ts";
 import { type Client, installInto, KernelProgram, PLAIN_KERNEL, texts } from "./client.ts";
 import { withFolder } from "./kernel_support.ts";
-import { NO_SIGNALS, testIf } from "../optional.ts";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 const cells = readNotebook(join(NOTEBOOKS, "05-train.ipynb")).cells
   .filter(({ cell_type }) => cell_type === "code");
@@ -37,7 +37,7 @@ async function pressing(
 }
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "Stop before a run's first evaluation, and before that of its resumption",
   async () => {
     await withFolder(async (folder) => {
@@ -58,7 +58,7 @@ testIf(
 );
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "without our kernelspec: Stop between cells, and twice while training",
   async () => {
     await withFolder(async (folder) => {
@@ -74,7 +74,7 @@ testIf(
 );
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "without our kernelspec: from the first import on, Stop outside training is survived and answered",
   async () => {
     await using program = await KernelProgram.start(PLAIN_KERNEL);

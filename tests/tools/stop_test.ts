@@ -1,10 +1,10 @@
 /** The Stop button, pressed on a program of its own: here the signal would end the test runner. */
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { NO_SIGNALS, testIf } from "../optional.ts";
+import { NOT_UNIX, testIf } from "../optional.ts";
 
 testIf(
-  NO_SIGNALS,
+  NOT_UNIX,
   "the Stop button's signal ends a run and not the program",
   async () => {
     const program = `

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { taskCommand } from "tools/task.ts";
 import { join } from "node:path";
 import { UsageError } from "tools/cli.ts";
 import { NotebookError, readNotebook, writeNotebook } from "tools/notebook.ts";
@@ -98,7 +99,7 @@ Deno.test("the programs end with 2 and a sentence, never with a trace", async ()
   ) {
     const { code, stderr } = await runTool(tool, [...args]);
     assertEquals(code, 2, stderr);
-    assertStringIncludes(stderr, "usage: deno task");
+    assertStringIncludes(stderr, `usage: ${taskCommand("")}`);
     assertEquals(/^\s+at /m.test(stderr), false, stderr);
   }
 });

@@ -1,5 +1,5 @@
 /** Hugging Face's own tokenizers, asked now: fresh random texts, and files that ours have written. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import cl100kRanks from "js-tiktoken/ranks/cl100k_base";
 import p50kRanks from "js-tiktoken/ranks/p50k_base";
 import { join } from "node:path";
@@ -17,20 +17,13 @@ import {
 
 const theirs = fixture as unknown as Theirs;
 
-const python = Deno.env.get("NANO_LLM_PYTHON") ?? "python3";
+const { program: python, problem } = await findPython("tokenizers");
 
-async function inPython(...args: string[]): Promise<string | undefined> {
-  try {
-    const command = new Deno.Command(python, { args, stderr: "null" });
-    const { success, stdout } = await command.output();
-    return success ? new TextDecoder().decode(stdout) : undefined;
-  } catch {
-    return undefined;
-  }
+async function inPython(...args: string[]): Promise<string> {
+  const { ok, stdout, stderr } = await ask(python, args);
+  assert(ok, stderr);
+  return stdout;
 }
-
-const isHere = await inPython("-c", "import tokenizers") !== undefined;
-const reason = isHere ? "" : `: skipped, ${python} has no tokenizers (see NANO_LLM_PYTHON)`;
 
 const READ = `
 import json, sys
@@ -46,17 +39,19 @@ for name in json.load(open(folder + "/names.json", encoding="utf8")):
         "skipped": t.decode([id for some in ids for id in some], skip_special_tokens=True), "size": t.get_vocab_size()}
 print(json.dumps(answers))
 `;
+import { ask, findPython } from "tools/programs.ts";
+import { testIf } from "../optional.ts";
 
 const PROGRAM = decodeURIComponent(
   new URL("../fixtures/tokenizer-json.py", import.meta.url).pathname,
 );
 
-Deno.test({
-  name: `texts that nobody has seen are cut, numbered and read back as theirs${reason}`,
-  ignore: !isHere,
-  fn: async () => {
+testIf(
+  problem,
+  `texts that nobody has seen are cut, numbered and read back as theirs`,
+  async () => {
     const seed = `${Date.now() % 1_000_000}`;
-    const fresh: Theirs = JSON.parse((await inPython(PROGRAM, seed))!);
+    const fresh: Theirs = JSON.parse(await inPython(PROGRAM, seed));
     const withSeed = (what: string, compare: () => void) => {
       try {
         compare();
@@ -70,12 +65,12 @@ Deno.test({
     }
     for (const one of fresh.files) withSeed(one.name, () => compareFile(fresh, one));
   },
-});
+);
 
-Deno.test({
-  name: `what ours save, Python reads: the same ids and texts${reason}`,
-  ignore: !isHere,
-  fn: async () => {
+testIf(
+  problem,
+  `what ours save, Python reads: the same ids and texts`,
+  async () => {
     const { text } = await loadCorpus("carroll-alice");
     const tokenizers = new Map<string, Tokenizer>([
       [
@@ -118,4 +113,4 @@ Deno.test({
       await Deno.remove(folder, { recursive: true });
     }
   },
-});
+);

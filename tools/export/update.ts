@@ -20,6 +20,7 @@ import {
   moduleText,
   readModule,
 } from "./module.ts";
+import { taskCommand } from "../task.ts";
 
 /** What `carryBack` found. */
 export interface Update {
@@ -93,7 +94,7 @@ function refuseBothChanged(
     if (now.hash === hash || now.text === text) continue;
     const problem =
       `changed both here and in ${path} since the last export: make one like the other, or drop the edit in ` +
-      `${path} with "deno task export --force ${chapter.name}"`;
+      `${path} with "${taskCommand(`export --force ${chapter.name}`)}"`;
     throw new NotebookError(chapter.file, problem, cell);
   }
   if (!isHeadEdited(lib)) return;
@@ -106,7 +107,7 @@ function refuseBothChanged(
   if (fresh.hash === lib.hash) return;
   const problem =
     `the imports changed both here and in ${path} since the last export: put those of ${path} into the cells ` +
-    `that need them, then run "deno task export --force ${chapter.name}"`;
+    `that need them, then run "${taskCommand(`export --force ${chapter.name}`)}"`;
   throw new NotebookError(chapter.file, problem);
 }
 
@@ -307,10 +308,9 @@ function addImports(
 
 function uses(text: string, { local }: ImportedName): boolean {
   let found = false;
-  visit(
-    parseModule(text).program,
-    (node) => found ||= node.type === "Identifier" && node.name === local,
-  );
+  visit(parseModule(text).program, (node) => {
+    found ||= node.type === "Identifier" && node.name === local;
+  });
   return found;
 }
 

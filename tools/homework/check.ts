@@ -5,12 +5,14 @@ import { readChapter } from "../export/chapter.ts";
 import { moduleText, readModule } from "../export/module.ts";
 import { listChapters, NotebookError, parseNotebook, readNotebook, ROOT } from "../notebook.ts";
 import { checksumOf } from "./checksum.ts";
+import { visible } from "./clean.ts";
 import { hasStub } from "./exercises.ts";
 import { judge, planner, type Result } from "./judge.ts";
 import { fingerprint, readManifest } from "./manifest.ts";
 import { readOwnMaster } from "./program.ts";
 import { SandboxError } from "./sandbox.ts";
 import { parseSubmission, SubmissionError } from "./submission.ts";
+import { taskCommand } from "../task.ts";
 
 /**
  * Checks chapters and says on the terminal how each exercise stands.
@@ -87,7 +89,7 @@ function lines(
     : checkLine === undefined
     ? undefined
     : `said by cell "${exercise}-check", line ${checkLine}`;
-  const rest = diagnosis.split("\n").map((line) => `      ${line}`);
+  const rest = visible(diagnosis).split("\n").map((line) => `      ${line}`);
   return [head, ...rest, ...place ? [`      (${place})`] : []].join("\n");
 }
 
@@ -128,7 +130,9 @@ async function stateOf(chapter: string, bytes: Uint8Array, root: string): Promis
   const current = await exported(join(root, "notebooks", `${chapter}.ipynb`), root);
   if (current === undefined) return "but its notebook cannot be exported as it is";
   if (current !== text) {
-    return `but older than your notebook: run its last cell, or "deno task export ${chapter}"`;
+    return `but older than your notebook: run its last cell, or "${
+      taskCommand(`export ${chapter}`)
+    }"`;
   }
   return hasStub(text) ? "with parts that are not written yet" : "complete";
 }

@@ -9,7 +9,7 @@ import { findSubmissions, type LeftOut, type Submission } from "./folder.ts";
 import { judge, type Result, tampering } from "./judge.ts";
 import { type Master, readMaster } from "./program.ts";
 import { type Places, Results } from "./results.ts";
-import { LIMITS, type Limits, SandboxError } from "./sandbox.ts";
+import { endSandboxes, LIMITS, type Limits, SandboxError } from "./sandbox.ts";
 import { readSubmission, SubmissionError } from "./submission.ts";
 
 /** What to grade and where to write what comes of it. */
@@ -50,6 +50,7 @@ export async function grade(options: GradeOptions, root = ROOT): Promise<number>
   const results = new Results(found, leftOut, options);
   const live = new LiveLine();
   const stop = () => {
+    endSandboxes();
     live.stop();
     console.log(`stopped: ${results.grades.length} of ${found.length} graded; theirs is written`);
     Deno.exit(130);

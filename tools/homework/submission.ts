@@ -83,7 +83,10 @@ function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new SubmissionError("the file is not UTF-8 text: save the notebook in JupyterLab.");
+    const other = otherKind(new TextDecoder("latin1").decode(bytes.subarray(0, 1000)));
+    throw new SubmissionError(
+      other ? `${other}.` : "the file is not UTF-8 text: save the notebook in JupyterLab.",
+    );
   }
 }
 
@@ -91,11 +94,14 @@ function textOf(bytes: Uint8Array): string {
 const OTHERS: [RegExp, string][] = [
   [/^\s*<(!doctype|html)/i, "it is a web page: download the file itself"],
   [/^version https:\/\/git-lfs/, "it is a pointer of Git LFS, not the file: run git lfs pull"],
-  // deno-lint-ignore no-control-regex
-  [/^PK\u0003\u0004/, "it is a zip archive: unpack it"],
+  [/^PK/, "it is a zip archive: unpack it"],
   [/^%PDF/, "it is a PDF"],
   [/^[<=>]{7}/m, "it has marks of a Git merge (<<<<<<<): resolve them"],
 ];
+
+function otherKind(text: string): string | undefined {
+  return OTHERS.find(([begins]) => begins.test(text))?.[1];
+}
 
 /** @throws SubmissionError that names a place, and quotes nothing */
 function jsonOf(text: string, name: string): unknown {
@@ -107,8 +113,8 @@ function jsonOf(text: string, name: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (error instanceof RangeError) return refuse(error.message);
-    const other = OTHERS.find(([begins]) => begins.test(text));
-    if (other) return refuse(other[1]);
+    const other = otherKind(text);
+    if (other) return refuse(other);
     if (isCutOff(text, error as Error)) {
       return refuse("it is not valid JSON: it ends in the middle; perhaps it was cut off");
     }

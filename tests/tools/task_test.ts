@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { taskCommand } from "lib/engine/environment.ts";
+import { taskCommand } from "tools/task.ts";
 
 Deno.test("a task is named as its reader can type it", () => {
   const npx = `npx -y deno@${Deno.version.deno} task test`;
