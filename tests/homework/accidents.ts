@@ -369,15 +369,13 @@ export const accidents: Accident[] = [
   {
     name: "a solution turned into Markdown",
     change: (notebook) => cellOf(notebook, "causal-mask").cell_type = "markdown",
-    points: [0, 1, 2, 3],
-    says: /no code cell any more/,
+    says: /was turned into text; it was run as code/,
     isRun: true,
   },
   {
     name: "a solution turned into raw text",
     change: (notebook) => cellOf(notebook, SCORES).cell_type = "raw",
-    points: [2, 0, 2, 3],
-    says: /no code cell any more/,
+    says: /was turned into text; it was run as code/,
   },
   {
     name: "a broken regular expression",

@@ -238,7 +238,7 @@ export function tampering(master: Master, learner: Notebook): string[] {
       const own = learner.cells.findLast((one) => gradeIdOf(one) === id);
       if (!own) notes.push(`The solution cell "${id}" is missing.`);
       else if (own.cell_type !== "code") {
-        notes.push(`The solution cell "${id}" is text, not code any more: nothing of it was run.`);
+        notes.push(`The solution cell "${id}" was turned into text; it was run as code.`);
       }
     }
     for (const id of [check, ...solutions]) {

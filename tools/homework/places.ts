@@ -72,7 +72,8 @@ function place(
   const about = wanted ? { solutions: [wanted.id] } : {};
   const [id, kind] = wanted ? [wanted.id, wanted.kind] : [cell.id, "plain" as const];
   try {
-    const found = read(cell);
+    // A solution that was turned into text is code still, as for nbgrader.
+    const found = read(wanted ? { ...cell, cell_type: "code" } : cell);
     if (found.refused) throw found.refused;
     return { cell: { ...found, id, kind }, isOwn: true, ...about };
   } catch (problem) {

@@ -94,7 +94,9 @@ function master(
   notebook: Notebook,
   read: (cell: Cell) => ReadCell,
 ): Omit<Master, "hasSolutions"> {
-  const code = notebook.cells.filter((cell) => cell.cell_type === "code");
+  const code = notebook.cells.filter(({ cell_type, metadata }) =>
+    cell_type === "code" || metadata.nbgrader?.solution
+  ).map((cell) => ({ ...cell, cell_type: "code" as const }));
   const module = /^\s*\/\/\|\s*default_exp\s+(\S+)/m.exec(code[0]?.source ?? "")?.[1];
   const exercises = exercisesOf(file, notebook);
   return { name, module, notebook, exercises, cells: code.map(read) };
