@@ -238,7 +238,7 @@ const PROGRAMS = [
 function houseFiles(root: string): string[] {
   const below = (folder: string) =>
     filesBelow(join(root, folder)).map((file) => relative(root, file).replaceAll("\\", "/"));
-  const house = ["lib/engine", "lib/notebook", "lib/data"].flatMap(below);
+  const house = ["lib/engine", "lib/host", "lib/notebook", "lib/data"].flatMap(below);
   const isSource = (path: string) => path.startsWith("lib/engine/simd/assembly/");
   const code = house.filter((path) => path.endsWith(".ts") && !isSource(path));
   const text = code.map((path) => Deno.readTextFileSync(join(root, path))).join("\n");
