@@ -21,7 +21,7 @@ async function writeProject(root: string): Promise<void> {
   for (const name of ["deno.json", "deno.lock", "tools"]) {
     await cp(join(ROOT, name), join(root, name), { recursive: true });
   }
-  for (const name of ["engine", "data", "notebook"]) {
+  for (const name of ["engine", "data", "host", "notebook"]) {
     await cp(join(ROOT, "lib", name), join(root, "lib", name), { recursive: true });
   }
   await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "dir");

@@ -5,7 +5,7 @@ import { ROOT } from "../notebook.ts";
 import type { Finding } from "./finding.ts";
 
 /** What is written by hand, and no chapter can make again. */
-const FOLDERS = ["lib/data", "lib/engine", "lib/notebook", "notebooks"];
+const FOLDERS = ["lib/data", "lib/engine", "lib/host", "lib/notebook", "notebooks"];
 
 /** Folders of the project that are not there. */
 export function missingFolders(root = ROOT): Finding[] {
