@@ -26,8 +26,14 @@ Deno.test("without lib the doctor names what is missing, and how to get it back"
     for (const args of [[], ["--quick"]]) {
       const { code, stdout, stderr } = await doctor(...args);
       assertEquals(code, 1);
-      assertStringIncludes(stdout + stderr, "✗ lib/data, lib/engine, lib/host, lib/notebook missing");
-      assertStringIncludes(stdout + stderr, "→ git restore lib/data lib/engine lib/host lib/notebook");
+      assertStringIncludes(
+        stdout + stderr,
+        "✗ lib/data, lib/engine, lib/host, lib/notebook missing",
+      );
+      assertStringIncludes(
+        stdout + stderr,
+        "→ git restore lib/data lib/engine lib/host lib/notebook",
+      );
       assert(!(stdout + stderr).includes("file:///"), stdout + stderr);
     }
   });
