@@ -76,6 +76,15 @@ Deno.test("an error that no cell throws is shown, and the kernel goes on", async
   });
 });
 
+Deno.test("an error between two cells is shown beneath the second", async () => {
+  await withKernel(async (client) => {
+    await client.run(`setTimeout(() => { throw new Error("between"); }, 100); 0`);
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    assertStringIncludes(texts(await client.run("1")).join(""), "Uncaught Error: between");
+    assertEquals(texts(await client.run("2")), ["2"]);
+  });
+});
+
 Deno.test("cells that wait behind one that fails are not run, unless it may fail", async () => {
   await withKernel(async (client) => {
     const sources = [`throw new Error("a")`, `globalThis.ran = 1`, `globalThis.ran = 2`];

@@ -44,6 +44,8 @@ interface Cell {
   client: ZmtpSocket;
   reply: PromiseWithResolvers<Letter>;
   idle: PromiseWithResolvers<Uint8Array[]>;
+  /** Clients stop listening: what is said of it now is lost. */
+  isOver?: boolean;
 }
 
 type Inner = Record<"shell" | "control" | "stdin" | "iopub", ZmtpSocket>;
@@ -75,6 +77,8 @@ class Front {
   #queue: Cell[] = [];
   #running: Cell | undefined;
   #last: Content = {};
+  /** Lines for the next cell. */
+  readonly #unsaid: string[] = [];
   #stopHeard = false;
 
   private constructor(
@@ -209,9 +213,11 @@ class Front {
 
   async #run(cell: Cell): Promise<void> {
     this.#last = cell.letter.header;
+    for (const text of this.#unsaid.splice(0)) await this.#say(text);
     await this.#inner.shell.send(cell.parts);
     const [reply, idle] = await Promise.all([cell.reply.promise, cell.idle.promise]);
     await this.#complete(cell, reply).catch(complain);
+    cell.isOver = true;
     await cell.client.send(await this.#coder.seal(reply)).catch(() => {}); // who asked may be gone
     await this.#doors.iopub.publish(idle);
     if (reply.content.status === "error" && cell.letter.content.stop_on_error !== false) {
@@ -265,7 +271,7 @@ class Front {
   async #hearMark(mark: string, content: Content): Promise<void> {
     const value = content.data["application/json"];
     if (mark === HEARD) this.#stopHeard = true;
-    else if (mark === LOST) await this.#say(lostWords(value));
+    else if (mark === LOST) await this.#sayOrKeep(lostWords(value));
     else this.#evaluations.get(mark)?.(content);
   }
 
@@ -300,6 +306,12 @@ class Front {
 
   async #publish(type: string, parent: Content, content: Content): Promise<void> {
     await this.#doors.iopub.publish(await this.#write(type, parent, content));
+  }
+
+  /** Between two cells nobody listens: then it is said beneath the next one. */
+  async #sayOrKeep(text: string): Promise<void> {
+    if (this.#running && !this.#running.isOver) await this.#say(text);
+    else this.#unsaid.push(text);
   }
 
   /** A line beneath the cell that runs, or ran last. */
