@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { executeNotebook } from "tools/jupyter/execute.ts";
 import { readNotebook, ROOT, writeNotebook } from "tools/notebook.ts";
@@ -176,7 +176,8 @@ Deno.test("an error that no cell throws fails the run: of a promise nobody await
   const thrown = await execute([timer, "await new Promise((r) => setTimeout(r, 100));"], {
     timeoutSeconds: 20,
   });
-  assertEquals([thrown.ok, thrown.problem!.cell, thrown.problem!.name], [false, "c2", "Error"]);
+  assertEquals([thrown.ok, thrown.problem!.name], [false, "Error"]);
+  assertMatch(thrown.problem!.cell, /^c[12]$/); // on a slow machine the first cell may still be ending
   assertStringIncludes(thrown.problem!.message, "late");
   assert(thrown.seconds < 10, "it was waited for");
 });
